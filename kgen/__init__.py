@@ -1,0 +1,14 @@
+"""kgen: deep generative models and self-supervised representation learners for Keras 3."""
+
+from kgen import autoencoding as autoencoding
+from kgen import evaluation as evaluation
+from kgen import heads as heads
+from kgen import layers as layers
+from kgen import networks as networks
+from kgen.autoencoding import VAE as VAE
+from kgen.autoencoding import VQVAE as VQVAE
+from kgen.autoencoding import AdversarialAutoencoder as AdversarialAutoencoder
+from kgen.autoencoding import Autoencoder as Autoencoder
+from kgen.training import AdversarialModel as AdversarialModel
+from kgen.training import ObjectiveModel as ObjectiveModel
+from kgen.version import __version__ as __version__

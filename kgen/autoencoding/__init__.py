@@ -1,0 +1,11 @@
+"""Autoencoders: plain, denoising, variational, vector-quantized, adversarial."""
+
+from kgen.autoencoding.adversarial_autoencoder import (
+    AdversarialAutoencoder as AdversarialAutoencoder,
+)
+from kgen.autoencoding.autoencoder import Autoencoder as Autoencoder
+from kgen.autoencoding.corruptions import GaussianCorruption as GaussianCorruption
+from kgen.autoencoding.corruptions import MaskingCorruption as MaskingCorruption
+from kgen.autoencoding.corruptions import SaltAndPepperCorruption as SaltAndPepperCorruption
+from kgen.autoencoding.vae import VAE as VAE
+from kgen.autoencoding.vqvae import VQVAE as VQVAE

@@ -1,0 +1,117 @@
+"""The adversarial autoencoder: a discriminator shapes the codes' distribution."""
+
+import keras
+import tensorflow as tf
+
+from kgen import checks, heads
+from kgen.autoencoding import losses
+from kgen.autoencoding.latent import LatentSampling
+from kgen.networks import convolutional_decoder, convolutional_encoder, dense_discriminator
+from kgen.training import AdversarialModel
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class AdversarialAutoencoder(LatentSampling, AdversarialModel):
+    """Adversarial autoencoder with a deterministic encoder.
+
+        discriminator:   -log D(z) - log(1 - D(encoder(x))),   z ~ p(z)
+        autoencoder:     -log p(x | encoder(x)) + adversarial_weight * (-log D(encoder(x)))
+
+    Args:
+        encoder: keras.Model from images `(batch, height, width, channels)` to codes
+            `(batch, latent_dim)`.
+        decoder: keras.Model from codes to the likelihood's parameters.
+        discriminator: keras.Model from codes to logits `(batch, 1)`.
+        likelihood: head that makes p(x|z); `kgen.heads.Bernoulli()` by default.
+        prior: p(z), without trainable weights; `kgen.heads.StandardNormal(latent_dim)` by default.
+        adversarial_weight: float >= 0, in nats.
+        **kwargs: `discriminator_steps`, `seed`, `name`, `dtype`.
+
+    Raises:
+        ValueError: if the networks and heads do not fit.
+
+    The autoencoder takes one step on the sum of its two losses, where the paper takes two steps in
+    turn: one forward pass instead of two, and one optimizer.
+
+    Reference: Makhzani et al. 2015, "Adversarial Autoencoders", section 2.
+    """
+
+    terms = ("reconstruction", "adversarial")
+
+    def __init__(
+        self,
+        encoder,
+        decoder,
+        discriminator,
+        *,
+        likelihood=None,
+        prior=None,
+        adversarial_weight=1.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.encoder = checks.network("encoder", encoder)
+        self.decoder = checks.network("decoder", decoder)
+        self.discriminator = checks.network("discriminator", discriminator)
+        self.likelihood = likelihood or heads.Bernoulli()
+        self.image_shape = checks.image_shape(encoder.input_shape[1:])
+        self.latent_dim = encoder.output_shape[-1]
+        self.prior = prior or heads.StandardNormal(self.latent_dim)
+        self.adversarial_weight = checks.at_least("adversarial_weight", adversarial_weight, 0.0)
+        checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
+        checks.output_shape("discriminator", discriminator, (1,), "it gives one logit")
+        self.build()
+
+    @classmethod
+    def for_images(
+        cls,
+        image_shape,
+        latent_dim=8,
+        *,
+        encoder=convolutional_encoder,
+        decoder=convolutional_decoder,
+        likelihood=None,
+        **kwargs,
+    ):
+        """An adversarial autoencoder made for an image shape; see `VAE.for_images`."""
+        likelihood = likelihood or heads.Bernoulli()
+        image_shape = checks.image_shape(image_shape)
+        latent_dim = checks.positive_integer("latent_dim", latent_dim)
+        params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))
+        networks = encoder(image_shape, latent_dim), decoder(latent_dim, params_shape)
+        return cls(*networks, dense_discriminator(latent_dim), likelihood=likelihood, **kwargs)
+
+    @property
+    def generator_variables(self):
+        """The encoder's and the decoder's weights."""
+        return self.encoder.trainable_variables + self.decoder.trainable_variables
+
+    def discriminator_objective(self, x, y=None, training=False):
+        """The discriminator's `loss`, float32 `(batch,)`."""
+        codes = self.encoder(x, training=training)
+        prior = self.prior.distribution()
+        latents = prior.sample(tf.shape(codes)[0], seed=self.noise_seed(training))
+        real_logits = self.discriminator(latents, training=training)
+        fake_logits = self.discriminator(codes, training=training)
+        return dict(loss=losses.adversarial_discriminator(real_logits, fake_logits))
+
+    def generator_objective(self, x, y=None, training=False):
+        """The autoencoder's `loss`, `reconstruction` and `adversarial`, float32 `(batch,)`."""
+        codes = self.encoder(x, training=training)
+        likelihood = self.likelihood(self.decoder(codes, training=training))
+        reconstruction = -likelihood.log_prob(x)
+        adversarial = losses.adversarial_generator(self.discriminator(codes, training=training))
+        loss = reconstruction + self.adversarial_weight * adversarial
+        return dict(loss=loss, reconstruction=reconstruction, adversarial=adversarial)
+
+    def encode(self, images):
+        """The codes: float32 `(batch, latent_dim)`."""
+        return self.encoder(images, training=False)
+
+    def decode(self, latents):
+        """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
+        return self.likelihood(self.decoder(latents, training=False)).mean()
+
+    def sample_latents(self, seeds):
+        """One latent of p(z) a row of `seeds`, int32 `(num_samples, 2)`."""
+        return heads.sample_rows(self.prior.distribution(), seeds)

@@ -1,0 +1,123 @@
+"""The autoencoder, and with a corruption the denoising autoencoder."""
+
+import keras
+import tensorflow as tf
+
+from kgen import checks, heads
+from kgen.autoencoding.latent import Reconstruction
+from kgen.heads.sampling import as_seed, fold_in
+from kgen.networks import convolutional_decoder, convolutional_encoder
+from kgen.training import ObjectiveModel
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class Autoencoder(Reconstruction, ObjectiveModel):
+    """Autoencoder: minimize -log p(x | decoder(encoder(x~))), x~ ~ C(x~|x).
+
+    Without a corruption x~ = x. With one it is the denoising autoencoder (Vincent et al. 2008), and
+    with `walkback_steps > 1` it also learns to return from where its own chain would walk to:
+
+        x_0 = x,   x~_t ~ C(. | x_t),   x_{t+1} ~ p(. | x~_t),   loss = mean_t -log p(x | x~_t)
+
+    Args:
+        encoder: keras.Model from images `(batch, height, width, channels)` to codes
+            `(batch, latent_dim)`.
+        decoder: keras.Model from codes to the likelihood's parameters `(batch, height, width,
+            likelihood.params_size(image_shape))`.
+        likelihood: head that makes p(x|z); `kgen.heads.Bernoulli()` by default. `Normal(scale=s)`
+            gives the squared error.
+        corruption: a corruption of `kgen.autoencoding.corruptions`, or None.
+        walkback_steps: int >= 1.
+        **kwargs: `seed`, `name`, `dtype`.
+
+    Raises:
+        ValueError: if the networks and the likelihood do not fit.
+
+    The chain has a fixed number of steps; Bengio et al. draw it from a geometric distribution.
+
+    Reference: Bengio et al. 2013, "Generalized Denoising Auto-Encoders as Generative Models",
+    algorithm 1.
+    """
+
+    terms = ("loss",)
+
+    def __init__(
+        self, encoder, decoder, *, likelihood=None, corruption=None, walkback_steps=1, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.encoder = checks.network("encoder", encoder)
+        self.decoder = checks.network("decoder", decoder)
+        self.likelihood = likelihood or heads.Bernoulli()
+        self.corruption = corruption
+        self.walkback_steps = checks.positive_integer("walkback_steps", walkback_steps)
+        if walkback_steps > 1 and corruption is None:
+            raise ValueError("walkback_steps > 1 needs a corruption, received corruption=None.")
+        self.image_shape = checks.image_shape(encoder.input_shape[1:])
+        self.latent_dim = encoder.output_shape[-1]
+        checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
+        self.build()
+
+    @classmethod
+    def for_images(
+        cls,
+        image_shape,
+        latent_dim=16,
+        *,
+        encoder=convolutional_encoder,
+        decoder=convolutional_decoder,
+        likelihood=None,
+        **kwargs,
+    ):
+        """An autoencoder with networks made for an image shape; see `VAE.for_images`."""
+        likelihood = likelihood or heads.Bernoulli()
+        image_shape = checks.image_shape(image_shape)
+        params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))
+        latent_dim = checks.positive_integer("latent_dim", latent_dim)
+        networks = encoder(image_shape, latent_dim), decoder(latent_dim, params_shape)
+        return cls(*networks, likelihood=likelihood, **kwargs)
+
+    def objective(self, x, y=None, training=False):
+        """The term `loss`, the reconstruction's: float32 `(batch,)`, nats."""
+        seed = self.noise_seed(training)
+        total, state = 0.0, x
+        for step in range(self.walkback_steps):
+            likelihood = self._denoise(state, fold_in(seed, 2 * step), training)
+            total -= likelihood.log_prob(x)
+            if step + 1 < self.walkback_steps:
+                state = tf.stop_gradient(likelihood.sample(seed=fold_in(seed, 2 * step + 1)))
+        return dict(loss=total / self.walkback_steps)
+
+    def _denoise(self, images, seed, training=False):
+        """p(x | x~) with x~ ~ C(. | images)."""
+        if self.corruption is not None:
+            images = self.corruption(images, seed)
+        return self.likelihood(
+            self.decoder(self.encoder(images, training=training), training=training)
+        )
+
+    def encode(self, images):
+        """The codes: float32 `(batch, latent_dim)`."""
+        return self.encoder(images, training=False)
+
+    def decode(self, latents):
+        """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
+        return self.likelihood(self.decoder(latents, training=False)).mean()
+
+    def walkback(self, start, num_steps=10, seed=None):
+        """Walk the chain x~_t ~ C(. | x_t), x_{t+1} ~ p(. | x~_t) from given images.
+
+        Args:
+            start: float32 images `(batch, height, width, channels)` in [0, 1].
+            num_steps: int >= 1.
+            seed: int, or None for a fresh one.
+
+        Returns:
+            float32 `(num_steps, batch, height, width, channels)`: the means of p(. | x~_t).
+        """
+        checks.positive_integer("num_steps", num_steps)
+        seed, state, means = as_seed(seed), tf.convert_to_tensor(start, tf.float32), []
+        for step in range(num_steps):
+            likelihood = self._denoise(state, fold_in(seed, 2 * step))
+            state = likelihood.sample(seed=fold_in(seed, 2 * step + 1))
+            means.append(likelihood.mean())
+        return tf.stack(means)

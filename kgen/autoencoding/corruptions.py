@@ -1,0 +1,63 @@
+"""Corruptions C(x~|x) of the denoising autoencoder: small serializable objects."""
+
+import keras
+import tensorflow as tf
+
+from kgen import checks
+
+
+class Corruption:
+    """A stochastic map `corruption(images, seed)`; its constructor arguments are attributes."""
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return dict(vars(self))
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class GaussianCorruption(Corruption):
+    """x~ = clip(x + stddev * eps, 0, 1), eps ~ N(0, 1), one draw a pixel and channel.
+
+    Clipping keeps pixels in [0, 1]; Vincent et al. 2010, section 3.5, does not clip.
+    """
+
+    def __init__(self, stddev=0.3):
+        self.stddev = checks.at_least("stddev", stddev, 0.0)
+
+    def __call__(self, images, seed):
+        """Corrupt float32 images of any shape with an int32 `(2,)` seed."""
+        noise = tf.random.stateless_normal(tf.shape(images), seed=seed)
+        return tf.clip_by_value(images + self.stddev * noise, 0.0, 1.0)
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class MaskingCorruption(Corruption):
+    """x~ = 0 with probability `rate`, else x; one draw a pixel and channel.
+
+    Reference: Vincent et al. 2010, "Stacked Denoising Autoencoders", section 3.5.
+    """
+
+    def __init__(self, rate=0.3):
+        self.rate = checks.probability("rate", rate)
+
+    def __call__(self, images, seed):
+        """Corrupt float32 images of any shape with an int32 `(2,)` seed."""
+        uniform = tf.random.stateless_uniform(tf.shape(images), seed=seed)
+        return tf.where(uniform < self.rate, 0.0, images)
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class SaltAndPepperCorruption(Corruption):
+    """x~ = 0 or 1, each with probability `rate / 2`, else x; one draw a pixel and channel.
+
+    Reference: Vincent et al. 2010, "Stacked Denoising Autoencoders", section 3.5.
+    """
+
+    def __init__(self, rate=0.3):
+        self.rate = checks.probability("rate", rate)
+
+    def __call__(self, images, seed):
+        """Corrupt float32 images of any shape with an int32 `(2,)` seed."""
+        uniform = tf.random.stateless_uniform(tf.shape(images), seed=seed)
+        pepper = tf.where(uniform < self.rate / 2, 0.0, images)
+        return tf.where(uniform > 1.0 - self.rate / 2, 1.0, pepper)

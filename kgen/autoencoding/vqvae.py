@@ -1,0 +1,123 @@
+"""The vector-quantized variational autoencoder."""
+
+import keras
+import tensorflow as tf
+
+from kgen import checks, heads
+from kgen.autoencoding import losses
+from kgen.layers import VectorQuantizer
+from kgen.networks import convolutional_feature_decoder, convolutional_feature_encoder
+from kgen.training import ObjectiveModel
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class VQVAE(ObjectiveModel):
+    """Vector-quantized VAE with a codebook that follows by moving averages.
+
+        loss = -log p(x | z_q) + beta ||z_e(x) - sg[e]||^2
+
+    The KL to a uniform prior is the constant `H W log K`; a learned prior over the codes is another
+    model. `perplexity` is exp of the entropy of the codes' use in the batch, from 1 to K.
+
+    Args:
+        encoder: keras.Model from images `(batch, height, width, channels)` to `(batch, rows, columns,
+            code_dim)`.
+        decoder: keras.Model from there to the likelihood's parameters `(batch, height, width,
+            likelihood.params_size(image_shape))`.
+        quantizer: `kgen.layers.VectorQuantizer(num_codes, code_dim)`.
+        likelihood: head that makes p(x|z); `kgen.heads.Normal(scale=0.1)` by default.
+        beta: float >= 0, weight of the commitment term.
+        **kwargs: `seed`, `name`, `dtype`.
+
+    Raises:
+        ValueError: if the networks, the quantizer and the likelihood do not fit.
+
+    Reference: van den Oord et al. 2017, "Neural Discrete Representation Learning", eq. 3, with the
+    codebook's update of appendix A.1.
+    """
+
+    terms = ("loss", "reconstruction", "commitment", "perplexity")
+
+    def __init__(self, encoder, decoder, quantizer, *, likelihood=None, beta=0.25, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder = checks.network("encoder", encoder)
+        self.decoder = checks.network("decoder", decoder)
+        self.quantizer = quantizer
+        self.likelihood = likelihood or heads.Normal(scale=0.1)
+        self.beta = checks.at_least("beta", beta, 0.0)
+        self.image_shape = checks.image_shape(encoder.input_shape[1:])
+        self.code_shape = tuple(encoder.output_shape[1:-1])
+        code_dim = (*self.code_shape, quantizer.code_dim)
+        checks.output_shape("encoder", encoder, code_dim, "the quantizer's code_dim comes last")
+        params_shape = (*self.image_shape[:-1], self.likelihood.params_size(self.image_shape))
+        checks.output_shape("decoder", decoder, params_shape, "that is what the likelihood needs")
+        self.build()
+
+    @classmethod
+    def for_images(
+        cls, image_shape, *, num_codes=128, code_dim=16, filters=(32, 64), likelihood=None, **kwargs
+    ):
+        """A VQ-VAE with convolutional networks made for an image shape.
+
+        Args:
+            image_shape: `(height, width, channels)`; each layer halves the sides, rounding up.
+            num_codes: int, K.
+            code_dim: int, size of a code.
+            filters: channels of the encoder's convolutions; the decoder mirrors them.
+            likelihood: as for the class.
+            **kwargs: the class's other arguments.
+        """
+        likelihood = likelihood or heads.Normal(scale=0.1)
+        image_shape = checks.image_shape(image_shape)
+        params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))
+        encoder = convolutional_feature_encoder(image_shape, code_dim, filters=filters)
+        decoder = convolutional_feature_decoder(code_dim, params_shape, filters=filters[::-1])
+        quantizer = VectorQuantizer(num_codes, code_dim)
+        return cls(encoder, decoder, quantizer, likelihood=likelihood, **kwargs)
+
+    def objective(self, x, y=None, training=False):
+        """The terms, each float32 `(batch,)`; `perplexity` is the batch's, the same for all."""
+        latents = self.encoder(x, training=training)
+        quantized, indices = self.quantizer(latents, training=training)
+        likelihood = self.likelihood(self.decoder(quantized, training=training))
+        reconstruction = -likelihood.log_prob(x)
+        commitment = losses.commitment(tf.cast(latents, tf.float32), self.quantizer.lookup(indices))
+        perplexity = tf.fill(tf.shape(commitment), self._perplexity(indices))
+        return dict(
+            loss=reconstruction + self.beta * commitment,
+            reconstruction=reconstruction,
+            commitment=commitment,
+            perplexity=perplexity,
+        )
+
+    def _perplexity(self, indices):
+        use = tf.reduce_mean(tf.one_hot(tf.reshape(indices, (-1,)), self.quantizer.num_codes), axis=0)
+        return tf.exp(-tf.reduce_sum(tf.math.xlogy(use, use)))
+
+    def call(self, inputs, training=False):
+        """The images' reconstructions."""
+        return self.decode(self.encode(inputs))
+
+    def encode(self, images):
+        """The codes' indices: int32 `(batch, rows, columns)` from 0 to `num_codes - 1`."""
+        latents = tf.cast(self.encoder(images, training=False), tf.float32)
+        return self.quantizer.nearest(latents)
+
+    def decode(self, indices):
+        """The likelihood's mean for codes `(batch, rows, columns)`: float32 images in [0, 1]."""
+        params = self.decoder(self.quantizer.lookup(indices), training=False)
+        return tf.clip_by_value(self.likelihood(params).mean(), 0.0, 1.0)
+
+    def reconstruct(self, images):
+        """`decode(encode(images))`."""
+        return self.decode(self.encode(images))
+
+    def endpoints(self):
+        """`reconstruct` (the default), `encode`, `decode`."""
+        images = tf.TensorSpec((None, *self.image_shape), tf.float32, name="images")
+        codes = tf.TensorSpec((None, *self.code_shape), tf.int32, name="codes")
+        return {
+            "reconstruct": (lambda images: {"images": self.reconstruct(images)}, [images]),
+            "encode": (lambda images: {"codes": self.encode(images)}, [images]),
+            "decode": (lambda codes: {"images": self.decode(codes)}, [codes]),
+        }

@@ -1,0 +1,415 @@
+"""What happens around the steps of `fit`: pictures, embeddings, backups, a stop at divergence."""
+
+import itertools
+import json
+import math
+import pathlib
+import re
+import zipfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kgen import plots
+
+_MAX_SPRITE_SIDE = 8192
+
+
+class PictureLogger(keras.callbacks.Callback):
+    """Draws pictures at the end of every n-th epoch: as PNG files and for TensorBoard.
+
+    Epochs count from 0 in both places, as in Keras' own `TensorBoard` callback: the file is
+    `<log_dir>/<name>-<epoch:04d>.png`, the image summary `<name>` has step = epoch. For runs that
+    resume exactly, let the functions draw with fixed seeds (`kgen.plots` does).
+
+    Args:
+        log_dir: Folder of the files and of the TensorBoard events.
+        pictures: Dict of name -> function that takes the model and returns a uint8 array of shape
+            `(height, width, channels)` with 1, 3 or 4 channels, such as `kgen.plots.sample_grid`.
+        every: Draw after each `every`-th epoch, counted from the first epoch.
+
+    Raises:
+        ValueError: If `pictures` is empty, a name cannot be a file name, a value cannot be called,
+            or `every` is below 1. While training, if a function returns something else than a
+            picture.
+    """
+
+    def __init__(self, log_dir, pictures, *, every=1):
+        super().__init__()
+        if not pictures:
+            raise ValueError("Expected at least one picture. Received none.")
+        for name, draw in pictures.items():
+            if not name or pathlib.PurePath(name).name != name or not callable(draw):
+                raise ValueError(
+                    "Expected pictures to map names that can be file names to functions of the "
+                    f"model. Received {name!r}: {draw!r}."
+                )
+        if every < 1:
+            raise ValueError(f"Expected every >= 1. Received every={every}.")
+        self.log_dir = pathlib.Path(log_dir)
+        self.pictures = dict(pictures)
+        self.every = every
+        self._writer = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Draws and writes every picture."""
+        if (epoch + 1) % self.every or not _is_chief(self.model):
+            return
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self.log_dir))
+        for name, draw in self.pictures.items():
+            picture = plots.check_picture(draw(self.model), name=f"picture {name!r}")
+            plots.save_png(picture, self.log_dir / f"{name}-{epoch:04d}.png")
+            with self._writer.as_default(step=epoch):
+                tf.summary.image(name, picture[np.newaxis])
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        """Closes the TensorBoard events."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+class ProjectorLogger(keras.callbacks.Callback):
+    """Writes the codes of images for TensorBoard's embedding projector when training ends.
+
+    `tensorboard --logdir <log_dir>` then shows, under PROJECTOR, each image at its code. Written
+    are `tensors.tsv`, `sprite.png`, `projector_config.pbtxt` and, with labels, `metadata.tsv`.
+    Codes of higher rank are flattened.
+
+    Args:
+        log_dir: Folder of the files.
+        images: float32 array in [0, 1], shape `(num_images, height, width, channels)`.
+        labels: Integers or strings, shape `(num_images,)`, or None.
+
+    Raises:
+        ValueError: If the images are not of that form, do not fit on one sprite sheet of 8192 x
+            8192 pixels, or there is not one label an image.
+    """
+
+    def __init__(self, log_dir, images, labels=None):
+        super().__init__()
+        images = np.asarray(images)
+        if labels is not None and len(labels) != len(images):
+            raise ValueError(
+                f"Expected one label an image, {len(images)}. Received {len(labels)} labels."
+            )
+        self.log_dir = pathlib.Path(log_dir)
+        self.images = images
+        self.labels = labels
+        self._sprite = _sprite_sheet(images)
+
+    def on_train_end(self, logs=None):
+        """Encodes the images and writes the files."""
+        if not _is_chief(self.model):
+            return
+        from google.protobuf import text_format
+        from tensorboard.plugins import projector
+
+        codes = plots.in_chunks(self.model.encode, self.images)
+        with plots.replace_atomically(self.log_dir / "tensors.tsv") as stream:
+            np.savetxt(stream, codes.reshape(len(codes), -1), fmt="%.7g", delimiter="\t")
+        plots.save_png(self._sprite, self.log_dir / "sprite.png", scale=1)
+        config = projector.ProjectorConfig()
+        embedding = config.embeddings.add(tensor_name="codes", tensor_path="tensors.tsv")
+        embedding.tensor_shape.extend([len(codes), codes[0].size])
+        embedding.sprite.image_path = "sprite.png"
+        height, width = self.images.shape[1:3]
+        embedding.sprite.single_image_dim.extend([width, height])
+        if self.labels is not None:
+            embedding.metadata_path = "metadata.tsv"
+            lines = (" ".join(str(label).split()) + "\n" for label in self.labels)
+            with plots.replace_atomically(self.log_dir / "metadata.tsv") as stream:
+                stream.write("".join(lines).encode())
+        # Last, because TensorBoard reads the other files as soon as it sees this one.
+        with plots.replace_atomically(self.log_dir / "projector_config.pbtxt") as stream:
+            stream.write(text_format.MessageToString(config).encode())
+
+
+class BackupAndRestore(keras.callbacks.Callback):
+    """Backs up a run after every epoch, and resumes it when `fit` is called again.
+
+    Takes the place of `keras.callbacks.BackupAndRestore`, which asks for a model that is built
+    even in a first run, sees no optimizer but `model.optimizer`, leaves out the random state of
+    layers such as `Dropout`, and writes weights and epoch as two files, one after the other: a run
+    killed in between repeats an epoch on weights that have already seen it.
+
+    Here one file holds it all and takes the place of the last one in a single rename. A run that is
+    killed at any moment, even while it writes, loses at most the epoch under way and repeats none.
+    Restored are the model's variables (the state of its random generators among them), those of
+    every optimizer that is an attribute of the model (learning rates included), the number of the
+    next epoch, and the `History` that `fit` returns.
+
+    A resumed run ends with the weights of an uninterrupted one if the data of epoch n depends on n
+    and a seed alone. Not covered is the state of other callbacks, such as the patience counted by
+    `EarlyStopping` and `ReduceLROnPlateau`. Put this callback last in the list: what stands after
+    it has not happened yet when the epoch counts as done.
+
+    The file is kept when training ends, so that a run killed during its export need not train
+    again; `fit` then trains nothing. Call `clear` once the results are safe. With several workers,
+    `backup_dir` has to be a folder that all of them see; only the first one writes.
+
+    Args:
+        backup_dir: Folder of the backup, for this run alone.
+        fingerprint: String that identifies what is trained, such as the configuration as JSON. A
+            backup with another one is refused.
+
+    Raises:
+        ValueError: When training begins, if the backup cannot be read, has another fingerprint, or
+            its variables are not those of the model.
+        OSError: When training begins, if `backup_dir` cannot be written.
+    """
+
+    def __init__(self, backup_dir, *, fingerprint=None):
+        super().__init__()
+        self.backup_dir = pathlib.Path(backup_dir)
+        self.fingerprint = fingerprint
+        self._records = []
+        self._history_is_due = False
+
+    @property
+    def path(self):
+        """The backup's file, a ZIP archive of `state.json` and one `.npy` a variable."""
+        return self.backup_dir / "training_state.zip"
+
+    def clear(self):
+        """Deletes the backup, so that the next `fit` starts from the beginning."""
+        self.path.unlink(missing_ok=True)
+        self._remove_leftovers()
+
+    def on_train_begin(self, logs=None):
+        """Restores the backup, if there is one."""
+        self._records = []
+        if _is_chief(self.model):
+            self._check_writable()
+            self._remove_leftovers()
+        if self.path.exists():
+            self._restore()
+        self._history_is_due = bool(self._records)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Gives the epochs before the interruption back to `model.history`."""
+        # Keras has read it by now, and a later `fit` must not find it.
+        self.model._initial_epoch = None
+        self._extend_history()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the backup."""
+        logs = {name: np.asarray(value).tolist() for name, value in (logs or {}).items()}
+        self._records.append([epoch, logs])
+        self._save(epoch + 1)
+
+    def on_train_end(self, logs=None):
+        """Leaves `model` ready for another `fit`; the file stays."""
+        self.model._initial_epoch = None
+        self._extend_history()
+
+    def _check_writable(self):
+        try:
+            self.backup_dir.mkdir(parents=True, exist_ok=True)
+            probe = self.backup_dir / f".{self.path.name}.probe.partial"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"Cannot write backups into {self.backup_dir}: {error.strerror}. "
+                "Choose a backup_dir that can be written",
+            ) from error
+
+    def _remove_leftovers(self):
+        for partial in self.backup_dir.glob(f".{self.path.name}.*.partial"):
+            partial.unlink(missing_ok=True)
+
+    def _extend_history(self):
+        # `History` forgets its epochs when training begins, after this callback's turn.
+        history = getattr(self.model, "history", None)
+        if self._history_is_due and isinstance(history, keras.callbacks.History):
+            for epoch, logs in self._records:
+                history.epoch.append(epoch)
+                for name, value in logs.items():
+                    history.history.setdefault(name, []).append(value)
+        self._history_is_due = False
+
+    def _save(self, epoch):
+        variables = _state_variables(self.model)
+        if not _is_chief(self.model):
+            for variable in variables:
+                # Reading a variable can be a collective operation, which needs every worker.
+                variable.numpy()
+            return
+        state = {
+            "epoch": epoch,
+            "fingerprint": self.fingerprint,
+            "history": self._records,
+            "build_config": self.model.get_build_config(),
+            "variables": [_signature(variable) for variable in variables],
+        }
+        with plots.replace_atomically(self.path) as stream, zipfile.ZipFile(stream, "w") as archive:
+            archive.writestr("state.json", json.dumps(state, default=str))
+            for index, variable in enumerate(variables):
+                with archive.open(f"{index}.npy", "w", force_zip64=True) as member:
+                    _write_array(member, variable.numpy())
+
+    def _restore(self):
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                damaged = archive.testzip()
+                if damaged:
+                    raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
+                state = json.loads(archive.read("state.json"))
+        except (zipfile.BadZipFile, KeyError, NotImplementedError, ValueError, EOFError) as error:
+            raise ValueError(
+                f"The backup {self.path} cannot be read: {error}. Delete the file to train from "
+                "the beginning."
+            ) from error
+        self._check_fingerprint(state["fingerprint"])
+        self._build(state["build_config"])
+        variables = _state_variables(self.model)
+        self._check_variables(state["variables"], [_signature(v) for v in variables])
+        with zipfile.ZipFile(self.path) as archive:
+            for index, variable in enumerate(variables):
+                with archive.open(f"{index}.npy") as member:
+                    variable.assign(_read_array(member, variable.dtype))
+        self._records = state["history"]
+        self.model._initial_epoch = state["epoch"]
+
+    def _build(self, build_config):
+        model = self.model
+        if not model.built and build_config:
+            model.build_from_config(build_config)
+        if model.optimizer is not None and not model.optimizer.built:
+            with model.distribute_strategy.scope():
+                model.optimizer.build(model.trainable_variables)
+
+    def _check_fingerprint(self, saved):
+        if saved == self.fingerprint:
+            return
+        raise ValueError(
+            f"The backup {self.path} is of another run: {_difference(saved, self.fingerprint)}. "
+            "Continue with the same configuration, use another backup_dir, or delete the file to "
+            "train from the beginning."
+        )
+
+    def _check_variables(self, saved, present):
+        if saved == present:
+            return
+        pairs = itertools.zip_longest(saved, present)
+        first, here = next(pair for pair in pairs if pair[0] != pair[1])
+        raise ValueError(
+            f"The backup {self.path} is of another model or optimizer: it has {len(saved)} "
+            f"variables, the model and its optimizers have {len(present)}; the first that differs "
+            f"is {first} there and {here} here. Build the model and every optimizer before `fit` "
+            "as in the first run, or use another backup_dir."
+        )
+
+
+class DivergenceGuard(keras.callbacks.Callback):
+    """Stops training with an error as soon as a logged value is not finite.
+
+    `kgen` models put it into every `fit`. It looks at every batch, because no step has to wait for
+    it: Keras turns the logs of each batch into numbers in any case, with and without a progress
+    bar. The logs are running means over the epoch, so what was not finite once stays so; with
+    `steps_per_execution` above 1 it shows at the end of an execution.
+
+    An error in a training term comes before any callback's `on_epoch_end`, so no backup is written
+    of that epoch. Validation terms are looked at when the epoch ends: for them, put this callback
+    before `BackupAndRestore`.
+
+    Raises:
+        FloatingPointError: While training; names the epoch, the step and the terms.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Notes the epoch for the message."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Looks at the training terms."""
+        self._check(logs, f"at or before step {batch + 1}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Looks at the validation terms."""
+        self._check(logs, "at its end")
+
+    def _check(self, logs, place):
+        bad = [f"{name} = {value}" for name, value in (logs or {}).items() if not _finite(value)]
+        if bad:
+            raise FloatingPointError(
+                f"Training diverged in epoch {self._epoch + 1}, {place}: {', '.join(bad)}. "
+                "Lower the learning rate, clip the gradients (clipnorm=1.0 in the optimizer), or "
+                "check the data for NaN and for values outside the expected range."
+            )
+
+
+def _finite(value):
+    if isinstance(value, float):
+        return math.isfinite(value)
+    # Several workers log arrays of shape (1,).
+    value = np.asarray(value)
+    return not np.issubdtype(value.dtype, np.number) or bool(np.isfinite(value).all())
+
+
+def _is_chief(model):
+    return model.distribute_strategy.extended.should_checkpoint
+
+
+def _state_variables(model):
+    optimizers = [v for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer)]
+    variables = [*model.variables]
+    for optimizer in optimizers:
+        variables.extend(optimizer.variables)
+    # `optimizer` and `generator_optimizer` may be one object.
+    return list({id(variable): variable for variable in variables}.values())
+
+
+def _signature(variable):
+    # Only the last word of the path ("kernel", "velocity"): Keras numbers the names before it, and
+    # the second model of a process gets other numbers than the first.
+    kind = re.findall("[A-Za-z]+", variable.path)[-1]
+    return [kind, list(variable.shape), variable.dtype]
+
+
+def _write_array(stream, array):
+    np.lib.format.write_array(stream, array, allow_pickle=False)
+
+
+def _read_array(stream, dtype):
+    array = np.lib.format.read_array(stream, allow_pickle=False)
+    # NumPy's format has no name for bfloat16 and float8 and gives back their bytes.
+    return array.view(tf.as_dtype(dtype).as_numpy_dtype) if array.dtype.kind == "V" else array
+
+
+def _difference(saved, given):
+    saved, given = _fields(saved), _fields(given)
+    names = [name for name in {**saved, **given} if saved.get(name) != given.get(name)]
+    return ", ".join(f"{name} was {saved.get(name)!r}, now {given.get(name)!r}" for name in names)
+
+
+def _fields(fingerprint):
+    try:
+        fields = json.loads(fingerprint)
+    except (TypeError, ValueError):
+        fields = None
+    return fields if isinstance(fields, dict) else {"fingerprint": fingerprint}
+
+
+def _sprite_sheet(images):
+    side = math.ceil(math.sqrt(len(images)))
+    # TensorBoard wants as many rows as columns.
+    filled = np.zeros((side * side, *images.shape[1:]), dtype=images.dtype)
+    filled[: len(images)] = images
+    sheet = plots.image_grid(filled, columns=side, padding=0)
+    if max(sheet.shape[:2]) > _MAX_SPRITE_SIDE:
+        raise ValueError(
+            f"Expected images that fit on a sprite sheet of {_MAX_SPRITE_SIDE} x "
+            f"{_MAX_SPRITE_SIDE} pixels, TensorBoard's limit. Received {len(images)} images, a "
+            f"sheet of {sheet.shape[0]} x {sheet.shape[1]}. Pass fewer images."
+        )
+    return sheet

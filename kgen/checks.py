@@ -1,0 +1,190 @@
+"""Checks of arguments and of the first batch: what was expected, what was received, what to do."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def at_least(name, value, minimum):
+    """Return `value`, or raise ValueError if it is not a number of at least `minimum`."""
+    if not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
+        raise ValueError(f"{name} must be a number, received {value!r}.")
+    if not value >= minimum:
+        raise ValueError(f"{name} must be at least {minimum}, received {value!r}.")
+    return value
+
+
+def positive_integer(name, value):
+    """Return `value`, or raise ValueError if it is not an integer of at least 1."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, received {value!r}.")
+    return value
+
+
+def image_shape(shape):
+    """Return `(height, width, channels)` as a tuple of ints, or raise ValueError."""
+    shape = tuple(shape)
+    if len(shape) != 3:
+        raise ValueError(
+            f"image_shape must be (height, width, channels), received {shape}. "
+            "Grey images have 1 channel: (28, 28, 1)."
+        )
+    return tuple(positive_integer("each side of image_shape", side) for side in shape)
+
+
+def network(role, value):
+    """Return `value`, or raise ValueError if it is not a built Keras model with known shapes."""
+    if not isinstance(value, keras.Model):
+        raise ValueError(f"{role} must be a keras.Model, received {type(value).__name__}.")
+    if not value.built:
+        raise ValueError(
+            f"{role} '{value.name}' has no variables yet. Give it a keras.Input as its first "
+            "layer, or build it as keras.Model(inputs, outputs)."
+        )
+    return value
+
+
+def output_shape(role, value, expected, why):
+    """Raise ValueError if the network `value` does not give outputs of shape `expected`."""
+    received = tuple(value.output_shape[1:])
+    if received != tuple(expected):
+        raise ValueError(
+            f"{role} '{value.name}' gives outputs of shape {received}, expected {tuple(expected)}: "
+            f"{why}."
+        )
+
+
+def decoder(value, latent_dim, shape, likelihood):
+    """Raise ValueError if a decoder does not map latents to a likelihood's parameters.
+
+    Args:
+        value: keras.Model.
+        latent_dim: int.
+        shape: image shape `(height, width, channels)`.
+        likelihood: head.
+    """
+    received = tuple(value.input_shape[1:])
+    if received != (latent_dim,):
+        raise ValueError(
+            f"decoder '{value.name}' takes inputs of shape {received}, but the encoder's output and "
+            f"the posterior make latents of shape {(latent_dim,)}."
+        )
+    expected = (*shape[:-1], likelihood.params_size(shape))
+    why = f"that is what {type(likelihood).__name__} needs for images of shape {tuple(shape)}"
+    output_shape("decoder", value, expected, why)
+
+
+def terms(model, received):
+    """Raise ValueError if an objective returned other terms than the model declares."""
+    if "loss" not in received:
+        raise ValueError(
+            f"The objective of {type(model).__name__} must return a term named 'loss', "
+            f"received {sorted(received)}."
+        )
+    known = {"loss", *model.metrics_names}
+    unknown = sorted(set(received) - known)
+    if unknown:
+        raise ValueError(
+            f"The objective of {type(model).__name__} returned the terms {unknown}, which its "
+            f"class attribute `terms` does not list: {model.terms}."
+        )
+    for name, value in received.items():
+        if value.shape.rank != 1:
+            raise ValueError(
+                f"The term '{name}' of {type(model).__name__} must have shape (batch,), received "
+                f"{value.shape}. Sum over the other axes; the base takes the mean."
+            )
+
+
+def first_batch(model, x, *, batch_size=None):
+    """Check the data that `fit` or `evaluate` was given, before any step.
+
+    Arrays are checked whole, data sets and `PyDataset`s by their first batch. Generators and
+    distributed data sets pass: reading them would consume them. A model says what it takes in its
+    attribute `image_shape`; models without one are not checked.
+
+    Args:
+        model: a kgen model.
+        x: what `fit` received as `x`.
+        batch_size: int or None.
+
+    Raises:
+        ValueError: for empty data, a wrong rank, size, dtype or channel count, NaN, pixels
+            outside [0, 1], or a batch with fewer examples than the model's `discriminator_steps`.
+    """
+    expected = getattr(model, "image_shape", None)
+    batch = _peek(x)
+    if batch is None or expected is None:
+        return
+    if isinstance(x, tf.data.Dataset) or isinstance(x, keras.utils.PyDataset):
+        size = len(batch)
+    else:
+        size = min(batch_size or 32, len(batch))
+    images(batch, expected)
+    steps = getattr(model, "discriminator_steps", 1)
+    if size % steps:
+        raise ValueError(
+            f"A batch of {size} does not divide into discriminator_steps={steps} slices of equal "
+            f"size. Use a batch_size that is a multiple of {steps}."
+        )
+
+
+def _peek(x):
+    if getattr(x, "kgen_checked", False):
+        return None
+    if isinstance(x, tf.data.Dataset):
+        x = next(iter(x.take(1)), None)
+        if x is None:
+            raise ValueError("The data set is empty: it gave no batch.")
+        x = x[0] if isinstance(x, (tuple, list)) else x
+    elif isinstance(x, keras.utils.PyDataset):
+        x = x[0]
+        x = x[0] if isinstance(x, (tuple, list)) else x
+    if isinstance(x, (np.ndarray, tf.Tensor)):
+        return np.asarray(x)
+    return None
+
+
+def images(batch, expected=None):
+    """Raise ValueError if `batch` is not float images in [0, 1] of shape `(n, *expected)`.
+
+    Args:
+        batch: NumPy array or tensor.
+        expected: `(height, width, channels)` or None for any.
+    """
+    batch = np.asarray(batch)
+    if batch.shape[:1] == (0,):
+        raise ValueError(f"The data set is empty: received images of shape {batch.shape}.")
+    if expected is not None and batch.shape[1:] != tuple(expected):
+        hint = ""
+        if batch.ndim == 3 and batch.shape[1:] == tuple(expected[:2]):
+            hint = " Add the channel axis: images[..., None]."
+        elif batch.ndim == 4 and batch.shape[1] == expected[-1] != batch.shape[-1]:
+            hint = " Channels come last: numpy.moveaxis(images, 1, -1)."
+        raise ValueError(
+            f"Expected images of shape (batch, {', '.join(map(str, expected))}), received "
+            f"{batch.shape}.{hint}"
+        )
+    if batch.dtype == np.uint8:
+        raise ValueError(
+            "Expected float32 images in [0, 1], received uint8. Divide by 255: "
+            "images.astype('float32') / 255."
+        )
+    if not np.issubdtype(batch.dtype, np.floating):
+        raise ValueError(f"Expected float32 images in [0, 1], received dtype {batch.dtype}.")
+    low, high = float(batch.min()), float(batch.max())
+    if np.isnan(low) or np.isnan(high):
+        count = int(np.isnan(batch).any(axis=tuple(range(1, batch.ndim))).sum())
+        raise ValueError(f"The images hold NaN: {count} of {len(batch)} images checked.")
+    if low < 0.0 or high > 1.0:
+        raise ValueError(
+            f"Expected pixels in [0, 1], received values from {low:g} to {high:g}. "
+            + ("Divide by 255." if high > 1.5 and low >= 0 else "Rescale the images to [0, 1].")
+        )
+
+
+def probability(name, value):
+    """Return `value`, or raise ValueError if it is not in [0, 1]."""
+    if at_least(name, value, 0.0) > 1.0:
+        raise ValueError(f"{name} must be in [0, 1], received {value!r}.")
+    return value

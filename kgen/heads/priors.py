@@ -1,0 +1,250 @@
+"""Priors p(z): they own what they learn, and make an unbatched distribution on demand.
+
+A prior is a Keras layer so that a model which holds one tracks, saves and trains its variables. It
+is never called as a layer: a distribution does not cross Keras' call machinery.
+"""
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from kgen import checks
+from kgen.heads.posteriors import ConcatenatedRelaxedOneHot, positive_number
+
+tfd = tfp.distributions
+
+
+class Prior(keras.layers.Layer):
+    """Base of the priors.
+
+    A subclass makes its variables in its constructor, in float32 under every policy, and overrides
+    `distribution` and `get_config`.
+    """
+
+    def __init__(self, *, name=None, trainable=True):
+        super().__init__(name=name, trainable=trainable, dtype="float32")
+
+    def distribution(self, encode=None):
+        """Returns p(z), of batch shape `()`.
+
+        Args:
+            encode: function from images `(batch, height, width, channels)` to the posterior
+                q(z | x). Only `VampPrior` uses it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override `distribution`.")
+
+    def _add_parameter(self, name, shape, initializer):
+        # Without autocast=False the variable reads as float16 inside a mixed-precision `call`.
+        return self.add_weight(name=name, shape=shape, initializer=initializer, autocast=False)
+
+    def get_config(self):
+        """Returns the constructor's arguments that all priors share."""
+        return {"name": self.name, "trainable": self.trainable}
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class StandardNormal(Prior):
+    """p(z) = N(z; 0, I). It learns nothing.
+
+    Args:
+        latent_dim: int >= 1.
+        **kwargs: `name`, `trainable`.
+    """
+
+    def __init__(self, latent_dim, **kwargs):
+        super().__init__(**kwargs)
+        self.latent_dim = checks.positive_integer("latent_dim", latent_dim)
+        self.built = True
+
+    def distribution(self, encode=None):
+        """Returns the standard normal of event shape `(latent_dim,)`."""
+        zeros = tf.zeros(self.latent_dim)
+        return tfd.Independent(tfd.Normal(zeros, tf.ones_like(zeros)), 1)
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "latent_dim": self.latent_dim}
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class StandardLogNormal(Prior):
+    """log z ~ N(0, I): the prior that goes with the posterior `LogNormal`. It learns nothing.
+
+    Args:
+        latent_dim: int >= 1.
+        **kwargs: `name`, `trainable`.
+    """
+
+    def __init__(self, latent_dim, **kwargs):
+        super().__init__(**kwargs)
+        self.latent_dim = checks.positive_integer("latent_dim", latent_dim)
+        self.built = True
+
+    def distribution(self, encode=None):
+        """Returns the log-normal of event shape `(latent_dim,)`."""
+        zeros = tf.zeros(self.latent_dim)
+        return tfd.Independent(tfd.LogNormal(zeros, tf.ones_like(zeros)), 1)
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "latent_dim": self.latent_dim}
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class UniformRelaxedOneHot(Prior):
+    """Relaxed one-hot variables with equal probabilities. It learns nothing.
+
+    It goes with the posterior `RelaxedOneHotCategorical`; see `ConcatenatedRelaxedOneHot` for the
+    density.
+
+    Args:
+        latent_dim: int, a multiple of `num_categories`.
+        num_categories: int >= 2.
+        temperature: float > 0. Maddison et al. use another one here than for the posterior.
+        **kwargs: `name`, `trainable`.
+
+    Raises:
+        ValueError: if `num_categories` does not divide `latent_dim`.
+
+    Reference:
+        Maddison, Mnih and Teh 2017, "The Concrete Distribution", appendix C.3.
+    """
+
+    def __init__(self, latent_dim, num_categories, *, temperature=0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.latent_dim = checks.positive_integer("latent_dim", latent_dim)
+        checks.positive_integer("num_categories", num_categories)
+        self.num_categories = checks.at_least("num_categories", num_categories, 2)
+        self.temperature = positive_number("temperature", temperature)
+        if latent_dim % num_categories:
+            raise ValueError(
+                f"latent_dim must be a multiple of num_categories={num_categories}, "
+                f"received {latent_dim}."
+            )
+        self.built = True
+
+    def distribution(self, encode=None):
+        """Returns the distribution of event shape `(latent_dim,)`."""
+        logits = tf.zeros((self.latent_dim // self.num_categories, self.num_categories))
+        return ConcatenatedRelaxedOneHot(self.temperature, logits)
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "latent_dim": self.latent_dim,
+            "num_categories": self.num_categories,
+            "temperature": self.temperature,
+        }
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class MixtureOfNormalsPrior(Prior):
+    """A learned mixture of normals with diagonal covariance.
+
+        p(z) = sum_k softmax(logits)_k N(z; loc_k, diag(scale_k^2)),
+        scale = min_scale + softplus(raw_scale)
+
+    Weights and scales start equal over the components, the locations as draws of N(0, I).
+
+    Args:
+        latent_dim: int >= 1.
+        num_components: int >= 1.
+        min_scale: float > 0.
+        **kwargs: `name`, `trainable`.
+
+    Reference:
+        Tomczak and Welling 2018, "VAE with a VampPrior", section 2 and 5.2 (the "MoG" prior).
+    """
+
+    def __init__(self, latent_dim, num_components, *, min_scale=1e-3, **kwargs):
+        super().__init__(**kwargs)
+        self.latent_dim = checks.positive_integer("latent_dim", latent_dim)
+        self.num_components = checks.positive_integer("num_components", num_components)
+        self.min_scale = positive_number("min_scale", min_scale)
+        shape = (num_components, latent_dim)
+        self.logits = self._add_parameter("logits", (num_components,), "zeros")
+        self.loc = self._add_parameter("loc", shape, keras.initializers.RandomNormal(stddev=1.0))
+        # softplus(0.5413) = 1.
+        self.raw_scale = self._add_parameter(
+            "raw_scale", shape, keras.initializers.Constant(0.5413)
+        )
+        self.built = True
+
+    def distribution(self, encode=None):
+        """Returns the mixture of event shape `(latent_dim,)`."""
+        scale = self.min_scale + tf.math.softplus(tf.convert_to_tensor(self.raw_scale))
+        return tfd.MixtureSameFamily(
+            tfd.Categorical(logits=tf.convert_to_tensor(self.logits)),
+            tfd.Independent(tfd.Normal(tf.convert_to_tensor(self.loc), scale), 1),
+        )
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "latent_dim": self.latent_dim,
+            "num_components": self.num_components,
+            "min_scale": self.min_scale,
+        }
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class VampPrior(Prior):
+    """Mixture of the posteriors of learned pseudo-inputs.
+
+        p(z) = 1/K sum_k q(z | u_k),    u_k = sigmoid(raw_k) in [0, 1]
+
+    The paper clips the pseudo-inputs to [0, 1]; the sigmoid keeps their gradient alive at the ends.
+    They start as noise around mid-gray.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        num_components: int >= 1, K.
+        **kwargs: `name`, `trainable`.
+
+    Reference:
+        Tomczak and Welling 2018, "VAE with a VampPrior", eq. 9.
+    """
+
+    def __init__(self, image_shape, num_components, **kwargs):
+        super().__init__(**kwargs)
+        self.image_shape = checks.image_shape(image_shape)
+        self.num_components = checks.positive_integer("num_components", num_components)
+        self.raw_pseudo_inputs = self._add_parameter(
+            "raw_pseudo_inputs",
+            (num_components, *self.image_shape),
+            keras.initializers.RandomNormal(stddev=1.0),
+        )
+        self.built = True
+
+    def pseudo_inputs(self):
+        """Returns the images u_k: float32 `(num_components, height, width, channels)`."""
+        return tf.math.sigmoid(tf.convert_to_tensor(self.raw_pseudo_inputs))
+
+    def distribution(self, encode=None):
+        """Returns the mixture over `encode(pseudo_inputs)`.
+
+        Args:
+            encode: function from images to the posterior, of batch shape `(batch,)` and a vector
+                event. With an `InverseAutoregressiveFlow` the density costs a pass a dimension.
+
+        Raises:
+            ValueError: without `encode`.
+        """
+        if encode is None:
+            raise ValueError(
+                "VampPrior is made of posteriors: call "
+                "prior.distribution(encode=lambda images: posterior(encoder(images)))."
+            )
+        return tfd.MixtureSameFamily(
+            tfd.Categorical(logits=tf.zeros(self.num_components)), encode(self.pseudo_inputs())
+        )
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "image_shape": self.image_shape,
+            "num_components": self.num_components,
+        }

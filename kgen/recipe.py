@@ -1,0 +1,182 @@
+"""What recipes share: flags from a dataclass, strategy, precision, results."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import sys
+import time
+
+import keras
+import tensorflow as tf
+from absl import app, flags
+
+_DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+
+
+def option(default, help):
+    """A field of a recipe's `Config`: its default and the text that `--help` shows."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+def run(main, config_class):
+    """Parse the command line into a `config_class` and call `main(config)`.
+
+    Args:
+        main: function of one argument, the configuration.
+        config_class: frozen dataclass; each field made by `option` becomes a flag.
+    """
+    fields = dataclasses.fields(config_class)
+    for field in fields:
+        define = _DEFINE.get(type(field.default), flags.DEFINE_string)
+        define(field.name, field.default, field.metadata["help"])
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[field.name])
+    app.run(lambda argv: main(config_class(**{f.name: flags.FLAGS[f.name].value for f in fields})))
+
+
+def strategy(name):
+    """The distribution strategy of a name.
+
+    Args:
+        name: "none", "mirrored" (all GPUs of this machine, or its CPU) or "multi_worker" (the
+            machines that `TF_CONFIG` lists).
+
+    Returns:
+        tf.distribute.Strategy.
+
+    Raises:
+        ValueError: for another name.
+    """
+    if name == "none":
+        return tf.distribute.get_strategy()
+    if name == "mirrored":
+        # TensorFlow's choice of devices leaves logical CPUs out.
+        cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
+        return tf.distribute.MirroredStrategy(None if tf.config.list_logical_devices("GPU") else cpus)
+    if name == "multi_worker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    raise ValueError(f"Unknown strategy '{name}'. One of: none, mirrored, multi_worker.")
+
+
+def set_up(config):
+    """Seed Python, NumPy and TensorFlow; set the precision that the machine computes best.
+
+    Args:
+        config: a configuration with `seed` and `mixed_precision`. With it, weights stay in float32
+            and arithmetic is in bfloat16.
+    """
+    keras.utils.set_random_seed(config.seed)
+    keras.config.set_dtype_policy("mixed_bfloat16" if config.mixed_precision else "float32")
+
+
+def fingerprint(config):
+    """The configuration as JSON, without the folders: what a resumed run must agree on."""
+    folders = ("run_dir", "export_dir")
+    values = {k: v for k, v in dataclasses.asdict(config).items() if k not in folders}
+    return json.dumps(values, sort_keys=True)
+
+
+@contextlib.contextmanager
+def timer(seconds, name):
+    """Add the wall-clock seconds of a block to the dict `seconds` under `name`."""
+    start = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - start, 2)
+
+
+def write_metrics(path, metrics, config, seconds):
+    """Write `metrics.json`: figures with protocols, configuration, versions, time.
+
+    Args:
+        path: the file.
+        metrics: dict of name -> dict with `value` and `protocol`.
+        config: the configuration.
+        seconds: dict of name -> wall-clock seconds.
+    """
+    import tensorflow_probability as tfp
+
+    from kgen.version import __version__
+
+    versions = dict(
+        kgen=__version__,
+        tensorflow=tf.__version__,
+        keras=keras.__version__,
+        tensorflow_probability=tfp.__version__,
+        python=platform.python_version(),
+    )
+    gpus = [tf.config.experimental.get_device_details(d) for d in tf.config.list_physical_devices("GPU")]
+    device = ", ".join(gpu.get("device_name", "GPU") for gpu in gpus) or f"{os.cpu_count()} CPU cores"
+    configuration = dataclasses.asdict(config)
+    for folder in ("run_dir", "export_dir"):
+        configuration.pop(folder, None)
+    write_json(
+        path,
+        dict(
+            metrics=metrics,
+            config=configuration,
+            versions=versions,
+            seconds=seconds,
+            device=device,
+        ),
+    )
+
+
+def write_json(path, content):
+    """Write JSON under a temporary name, then rename: readers never see half a file."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def save_model(model, path):
+    """Save a `.keras` file under a temporary name, then rename."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    model.save(temporary)
+    temporary.replace(path)
+
+
+def choose(name, value, table):
+    """The entry `value` of a flag's table, or a ValueError that lists the names that exist."""
+    if value not in table:
+        raise ValueError(f"--{name}={value} does not exist. One of: {', '.join(table)}.")
+    return table[value]
+
+
+def verbosity():
+    """Keras' `verbose`: a moving progress bar on a terminal, a line an epoch elsewhere."""
+    return 1 if sys.stdout.isatty() else 2
+
+
+def mean_term(model, data, name):
+    """One term of `evaluate` with its protocol.
+
+    Args:
+        model: a compiled kgen model.
+        data: tf.data.Dataset.
+        name: name of the term, such as "kl".
+
+    Returns:
+        dict with `value` and `protocol`.
+    """
+    value = model.evaluate(data, verbose=0, return_dict=True)[name]
+    return dict(value=value, protocol=f"mean of the term '{name}' over the test images, nats")
+
+
+def report(metrics, data_protocol):
+    """Print each figure with its protocol.
+
+    Args:
+        metrics: dict of name -> dict with `value`, `protocol` and perhaps `bits_per_dim`.
+        data_protocol: what every figure was measured on.
+    """
+    print(f"On {data_protocol}:")
+    for name, metric in metrics.items():
+        bits = f", {metric['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in metric else ""
+        print(f"  {name:32} {metric['value']:10.3f}{bits}   ({metric['protocol']})")
+        metric["data"] = data_protocol

@@ -1,0 +1,16 @@
+"""A model as a SavedModel with named signatures, published for TF Serving."""
+
+from kgen.serving.exporting import export
+from kgen.serving.loading import read_signatures, run_requests, run_signatures
+from kgen.serving.png import encode_png
+from kgen.serving.publishing import check_writable, list_versions
+
+__all__ = [
+    "check_writable",
+    "encode_png",
+    "export",
+    "list_versions",
+    "read_signatures",
+    "run_requests",
+    "run_signatures",
+]

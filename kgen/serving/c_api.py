@@ -1,0 +1,248 @@
+"""Runs a SavedModel through TensorFlow's C API: the loader that TF Serving uses.
+
+A program, not a module: `kgen.serving.loading` starts it by its path as
+
+    python c_api.py JOB_DIRECTORY
+
+because `import kgen` would import Python's TensorFlow, which repairs what the C++ loader cannot
+load. Only the standard library and NumPy may be imported here.
+
+The job directory holds `job.json`, `inputs.npz`, and afterwards `outputs.npz`:
+
+    job.json  {"saved_model": path, "requests": [{"signature": name,
+              "inputs": {name: graph tensor}, "outputs": {name: graph tensor}}]}
+    *.npz     "<request index>/<name>": an array. A string tensor is two of them: ".bytes" (uint8,
+              all strings joined) and ".lengths" (int64, with the shape of the tensor).
+"""
+
+import ctypes
+import importlib.util
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+STRING = 7  # TF_STRING of tf_datatype.h
+NUMPY_TYPES = {1: np.dtype(np.float32), 3: np.dtype(np.int32), 4: np.dtype(np.uint8)}
+TENSOR_TYPES = {dtype: code for code, dtype in NUMPY_TYPES.items()}
+
+Pointer = ctypes.c_void_p
+
+
+class GraphTensor(ctypes.Structure):
+    """TF_Output: an operation and the index of one of its outputs."""
+
+    _fields_ = [("operation", Pointer), ("index", ctypes.c_int)]
+
+
+class StringSlot(ctypes.Structure):
+    """TF_TString: 24 bytes whose meaning belongs to the TF_String functions."""
+
+    _fields_ = [("raw", ctypes.c_uint8 * 24)]
+
+
+def load_library() -> ctypes.CDLL:
+    """Opens libtensorflow_cc of the installed TensorFlow without importing the package."""
+    spec = importlib.util.find_spec("tensorflow")
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError("TensorFlow is not installed in this Python environment.")
+    folder = pathlib.Path(spec.submodule_search_locations[0])
+    libraries = []
+    # The framework library goes first and global: the C API resolves its symbols from there.
+    for stem in ("libtensorflow_framework", "libtensorflow_cc"):
+        matches = sorted(path for path in folder.glob(f"{stem}.*2*") if path.is_file())
+        if not matches:
+            raise RuntimeError(f"No {stem} was found in {folder}: reinstall TensorFlow.")
+        libraries.append(ctypes.CDLL(str(matches[0]), mode=ctypes.RTLD_GLOBAL))
+    library = libraries[-1]
+    size, number, text = ctypes.c_size_t, ctypes.c_int, ctypes.c_char_p
+    prototypes = {
+        "TF_NewStatus": (Pointer, []),
+        "TF_GetCode": (number, [Pointer]),
+        "TF_Message": (text, [Pointer]),
+        "TF_NewGraph": (Pointer, []),
+        "TF_NewSessionOptions": (Pointer, []),
+        "TF_LoadSessionFromSavedModel": (
+            Pointer,
+            [Pointer, Pointer, text, ctypes.POINTER(text), number, Pointer, Pointer, Pointer],
+        ),
+        "TF_GraphOperationByName": (Pointer, [Pointer, text]),
+        "TF_SessionRun": (
+            None,
+            [Pointer, Pointer, Pointer, Pointer, number, Pointer, Pointer, number]
+            + [Pointer, number, Pointer, Pointer],
+        ),
+        "TF_AllocateTensor": (Pointer, [number, ctypes.POINTER(ctypes.c_int64), number, size]),
+        "TF_DeleteTensor": (None, [Pointer]),
+        "TF_TensorType": (number, [Pointer]),
+        "TF_NumDims": (number, [Pointer]),
+        "TF_Dim": (ctypes.c_int64, [Pointer, number]),
+        "TF_TensorByteSize": (size, [Pointer]),
+        "TF_TensorData": (Pointer, [Pointer]),
+        "TF_StringInit": (None, [Pointer]),
+        "TF_StringCopy": (None, [Pointer, text, size]),
+        "TF_StringGetDataPointer": (Pointer, [Pointer]),
+        "TF_StringGetSize": (size, [Pointer]),
+    }
+    for name, (result, arguments) in prototypes.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+class Session:
+    """One loaded SavedModel."""
+
+    def __init__(self, library: ctypes.CDLL, saved_model: str):
+        self.library = library
+        self.status = library.TF_NewStatus()
+        self.graph = library.TF_NewGraph()
+        tags = (ctypes.c_char_p * 1)(b"serve")
+        self.session = library.TF_LoadSessionFromSavedModel(
+            library.TF_NewSessionOptions(),
+            None,
+            saved_model.encode(),
+            tags,
+            1,
+            self.graph,
+            None,
+            self.status,
+        )
+        self.raise_for_status()
+
+    def raise_for_status(self) -> None:
+        """Raises RuntimeError with TensorFlow's message if the last call failed."""
+        if self.library.TF_GetCode(self.status) != 0:
+            raise RuntimeError(self.library.TF_Message(self.status).decode(errors="replace"))
+
+    def run(self, feeds: list, fetches: list) -> list:
+        """Feeds pairs (graph tensor, value), where a value is what `get_value` reads.
+
+        Returns:
+            One value for each graph tensor of `fetches`.
+        """
+        inputs = (GraphTensor * len(feeds))(*[self.find(name) for name, _ in feeds])
+        values = (Pointer * len(feeds))(*[self.new_tensor(value) for _, value in feeds])
+        outputs = (GraphTensor * len(fetches))(*[self.find(name) for name in fetches])
+        results = (Pointer * len(fetches))()
+        self.library.TF_SessionRun(
+            self.session,
+            None,
+            inputs,
+            values,
+            len(feeds),
+            outputs,
+            results,
+            len(fetches),
+            None,
+            0,
+            None,
+            self.status,
+        )
+        for tensor in values:
+            self.library.TF_DeleteTensor(tensor)
+        self.raise_for_status()
+        arrays = [self.read_tensor(tensor) for tensor in results]
+        for tensor in results:
+            self.library.TF_DeleteTensor(tensor)
+        return arrays
+
+    def find(self, name: str) -> GraphTensor:
+        """Finds "operation:index" in the graph."""
+        operation_name, _, index = name.partition(":")
+        operation = self.library.TF_GraphOperationByName(self.graph, operation_name.encode())
+        if not operation:
+            raise RuntimeError(f"The graph has no operation {operation_name!r}.")
+        return GraphTensor(operation, int(index or 0))
+
+    def new_tensor(self, value):
+        """Copies a NumPy array, or a pair (joined bytes, lengths) of strings, into a TF_Tensor."""
+        is_string = isinstance(value, tuple)
+        array = np.ascontiguousarray(value[1] if is_string else value)
+        if not is_string and array.dtype not in TENSOR_TYPES:
+            raise RuntimeError(f"dtype {array.dtype} is not one of {list(map(str, TENSOR_TYPES))}.")
+        code = STRING if is_string else TENSOR_TYPES[array.dtype]
+        num_bytes = array.size * ctypes.sizeof(StringSlot) if is_string else array.nbytes
+        dims = (ctypes.c_int64 * array.ndim)(*array.shape)
+        tensor = self.library.TF_AllocateTensor(code, dims, array.ndim, num_bytes)
+        data = self.library.TF_TensorData(tensor)
+        if not is_string:
+            ctypes.memmove(data, array.ctypes.data, num_bytes)
+            return tensor
+        joined, start = value[0].tobytes(), 0
+        for i, length in enumerate(array.ravel().tolist()):
+            slot = data + i * ctypes.sizeof(StringSlot)
+            self.library.TF_StringInit(slot)
+            self.library.TF_StringCopy(slot, joined[start : start + length], length)
+            start += length
+        return tensor
+
+    def read_tensor(self, tensor):
+        """The inverse of `new_tensor`."""
+        library = self.library
+        code = library.TF_TensorType(tensor)
+        shape = [library.TF_Dim(tensor, i) for i in range(library.TF_NumDims(tensor))]
+        data = library.TF_TensorData(tensor)
+        if code == STRING:
+            slots = range(data or 0, (data or 0) + library.TF_TensorByteSize(tensor), 24)
+            strings = [
+                ctypes.string_at(
+                    library.TF_StringGetDataPointer(slot), library.TF_StringGetSize(slot)
+                )
+                for slot in slots
+            ]
+            lengths = np.array([len(item) for item in strings], np.int64).reshape(shape)
+            return np.frombuffer(b"".join(strings), np.uint8), lengths
+        if code not in NUMPY_TYPES:
+            raise RuntimeError(
+                f"TensorFlow type {code} is not float32, int32, uint8 or string, the types that "
+                "a signature may have."
+            )
+        array = np.empty(shape, NUMPY_TYPES[code])
+        if array.nbytes:
+            ctypes.memmove(array.ctypes.data, data, array.nbytes)
+        return array
+
+
+def get_value(arrays, key: str):
+    """Reads an array, or a pair (joined bytes, lengths) of strings, from a .npz mapping."""
+    if key in arrays:
+        return arrays[key]
+    return arrays[f"{key}.bytes"], arrays[f"{key}.lengths"]
+
+
+def put_value(arrays: dict, key: str, value) -> None:
+    """The inverse of `get_value`."""
+    if isinstance(value, tuple):
+        arrays[f"{key}.bytes"], arrays[f"{key}.lengths"] = value
+    else:
+        arrays[key] = value
+
+
+def main(job_directory: str) -> None:
+    """Loads the SavedModel of the job and runs its requests in order."""
+    folder = pathlib.Path(job_directory)
+    job = json.loads((folder / "job.json").read_text())
+    with np.load(folder / "inputs.npz") as archive:
+        given = {key: archive[key] for key in archive.files}
+    session = Session(load_library(), job["saved_model"])
+    results = {}
+    for i, request in enumerate(job["requests"]):
+        feeds = [
+            (tensor, get_value(given, f"{i}/{name}")) for name, tensor in request["inputs"].items()
+        ]
+        try:
+            values = session.run(feeds, list(request["outputs"].values()))
+        except RuntimeError as error:
+            raise RuntimeError(f"signature {request['signature']!r}: {error}") from error
+        for name, value in zip(request["outputs"], values, strict=True):
+            put_value(results, f"{i}/{name}", value)
+    np.savez(folder / "outputs.npz", **results)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1])
+    except RuntimeError as error:
+        sys.exit(str(error))

@@ -1,0 +1,186 @@
+"""Numbered versions of a model that appear whole or not at all.
+
+TF Serving polls `directory` and loads every folder whose name is a number, without asking whether
+it is complete. A version is therefore written to `.tmp-<version>-<process>-<token>` beside the
+others, synchronised to the disk, and renamed.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import pathlib
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+
+
+def list_versions(directory) -> list[int]:
+    """The published version numbers in `directory`, ascending."""
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    return sorted(int(name) for name in names if re.fullmatch("[0-9]+", name))
+
+
+def check_writable(directory, *, num_bytes: int = 0) -> None:
+    """Checks that a version can be published in `directory`; creates the folder if missing.
+
+    Call it before training: a run of hours should not end in "read-only file system".
+
+    Args:
+        directory: base folder of the model's versions.
+        num_bytes: what the version will need on the disk.
+
+    Raises:
+        OSError: the folder cannot be created or written, or the disk is too full, with what to do.
+    """
+    directory = pathlib.Path(directory)
+    with _explained(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with _temporary_folder(directory, version=0) as folder:
+            probe = folder / "probe"
+            probe.write_bytes(bytes(4096))
+            _synchronise(probe)
+        free = shutil.disk_usage(directory).free
+        if free < num_bytes:
+            raise OSError(errno.ENOSPC, f"{num_bytes:,} bytes needed, {free:,} free")
+
+
+def publish(directory, write: Callable[[pathlib.Path], None]) -> pathlib.Path:
+    """Publishes what `write` puts into a temporary folder as the next version.
+
+    The version is one more than the highest published one; of two exporters that finish together,
+    the later one takes the number after. Folders left by exporters that died are removed first.
+
+    Args:
+        directory: base folder of the model's versions; created if missing.
+        write: called once with the path of an empty folder. If it raises, nothing is published
+            and the folder is removed.
+
+    Returns:
+        The path of the published version, `directory/<version>`.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full, with what to do.
+    """
+    directory = pathlib.Path(directory)
+    with _explained(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(directory)
+        with _temporary_folder(directory, _next_version(directory)) as folder:
+            write(folder)
+            for path in [*folder.rglob("*"), folder]:
+                _synchronise(path)
+            version = _rename_to_next(folder, directory)
+        _synchronise(directory)
+    return version
+
+
+def _next_version(directory: pathlib.Path) -> int:
+    return max(list_versions(directory), default=0) + 1
+
+
+def _rename_to_next(folder: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
+    while True:
+        version = directory / str(_next_version(directory))
+        try:
+            os.rename(folder, version)
+            return version
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+
+
+@contextlib.contextmanager
+def _temporary_folder(directory: pathlib.Path, version: int) -> Iterator[pathlib.Path]:
+    """Makes a folder locked by this exporter, and removes it unless it was renamed."""
+    folder = directory / f".tmp-{version}-{os.getpid()}-{secrets.token_hex(4)}"
+    folder.mkdir()
+    descriptor = _lock(folder)
+    while descriptor is None:
+        # Between mkdir and the lock, another exporter took the folder for an abandoned one.
+        folder.mkdir(exist_ok=True)
+        descriptor = _lock(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _remove_abandoned(directory: pathlib.Path) -> None:
+    for folder in directory.glob(".tmp-*"):
+        descriptor = _lock(folder, wanted_if_unsupported=False)
+        if descriptor is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
+
+
+def _lock(folder: pathlib.Path, *, wanted_if_unsupported: bool = True) -> int | None:
+    """Locks a folder: its exporter holds the lock as long as it lives, whatever kills it.
+
+    A process number alone would not tell the living from the dead across containers, nor after
+    the number was given to another process.
+
+    Args:
+        folder: a temporary folder.
+        wanted_if_unsupported: what to do on a file system without locks: the exporter goes on
+            without one, and nobody removes what cannot be known to be abandoned.
+
+    Returns:
+        A descriptor to close, or None if another exporter holds or removed the folder.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locked = os.path.samestat(os.fstat(descriptor), os.stat(folder))
+    except (BlockingIOError, FileNotFoundError):
+        locked = False
+    except OSError:
+        locked = wanted_if_unsupported
+    if locked:
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _synchronise(path: pathlib.Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_ADVICE = {
+    errno.EROFS: "The file system is read-only: choose a folder on a writable one.",
+    errno.EACCES: "Choose another folder, or give this user the right to write there.",
+    errno.EPERM: "Choose another folder, or give this user the right to write there.",
+    errno.ENOSPC: "The disk is full: free space (old versions can be removed) or choose another.",
+    errno.EDQUOT: "The disk quota is used up: remove old versions or choose another folder.",
+    errno.EFBIG: "A file is larger than the system allows here: see `ulimit -f`.",
+    errno.EEXIST: "A file is in the way: move it, or choose another folder.",
+    errno.ENOTDIR: "A file is in the way: move it, or choose another folder.",
+    errno.EIO: "The disk reported an error: free space there or choose another folder.",
+}
+
+
+@contextlib.contextmanager
+def _explained(directory: pathlib.Path) -> Iterator[None]:
+    """Turns an OSError of the disk into one that names the folder and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _ADVICE:
+            raise
+        raise OSError(
+            error.errno,
+            f"Cannot publish a model in {directory.absolute()}: {error.strerror}. "
+            f"{_ADVICE[error.errno]} Nothing was published, and the versions there are unchanged",
+        ) from error

@@ -1,0 +1,37 @@
+"""kgen's packaging."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+here = pathlib.Path(__file__).parent
+version = re.search(r'"(\d[^"]*)"', (here / "kgen/version.py").read_text()).group(1)
+
+setup(
+    name="kgen",
+    version=version,
+    description="Deep generative models and self-supervised learning for Keras 3 on TensorFlow",
+    long_description=(here / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    packages=find_packages(include=["kgen", "kgen.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15,<3.16",
+        "tensorflow-probability[tf]>=0.25,<0.26",
+        "tensorflow-datasets>=4.9.10,<5",
+        # tensorflow-datasets imports it and does not ask for it.
+        "importlib_resources",
+        "tensorflow-serving-api>=2.21,<2.22",
+        "absl-py>=2.1",
+        "matplotlib>=3.9",
+        "scikit-learn>=1.5",
+        "tensorboard>=2.20,<2.22",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "pytest-xdist>=3.6", "ruff==0.17.6", "scipy>=1.13"],
+        "cuda": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "bench": ["torch>=2.9"],
+    },
+)

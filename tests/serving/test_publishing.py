@@ -1,0 +1,229 @@
+"""A version appears whole or not at all, under a number that only grows."""
+
+import concurrent.futures
+import errno
+import os
+import pathlib
+import random
+import resource
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kgen import serving
+from kgen.serving import publishing
+from tests.serving.stand_in import single
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+
+
+def write_file(folder):
+    (folder / "content").write_text(folder.name)
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def double(x):
+    return {"y": 2 * x}
+
+
+def test_versions_only_grow(tmp_path):
+    base = tmp_path / "models" / "vae"
+    assert publishing.list_versions(base) == []
+    assert publishing.publish(base, write_file) == base / "1"
+    (base / "1").rename(base / "9")
+    (base / "notes").mkdir()
+    assert publishing.publish(base, write_file) == base / "10"
+    assert (base / "9" / "content").read_text().startswith(".tmp-1-")
+    assert publishing.list_versions(base) == [9, 10]
+    assert names(base) == ["10", "9", "notes"]
+
+
+def test_a_number_taken_meanwhile_is_skipped(tmp_path):
+    def write(folder):
+        write_file(folder)
+        (tmp_path / "1").mkdir()
+        (tmp_path / "1" / "other").touch()
+
+    assert publishing.publish(tmp_path, write).name == "2"
+    assert names(tmp_path / "1") == ["other"]
+
+
+def test_concurrent_exporters(tmp_path):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: publishing.publish(tmp_path, write_file), range(24)))
+    assert publishing.list_versions(tmp_path) == list(range(1, 25))
+    assert len(names(tmp_path)) == 24
+    contents = {(tmp_path / str(i) / "content").read_text() for i in range(1, 25)}
+    assert len(contents) == 24
+
+
+def test_all_is_synchronised_before_the_rename(tmp_path, monkeypatch):
+    events = []
+    fsync, rename = os.fsync, os.rename
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (events.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd))
+    )
+    monkeypatch.setattr(os, "rename", lambda a, b: (events.append("rename"), rename(a, b)))
+
+    def write(folder):
+        (folder / "variables").mkdir()
+        (folder / "variables" / "data").write_text("1")
+        write_file(folder)
+
+    publishing.publish(tmp_path, write)
+    before = {pathlib.Path(path).name for path in events[: events.index("rename")]}
+    assert {"variables", "data", "content"} < before
+    assert any(name.startswith(".tmp-1-") for name in before)
+    assert events[-1] == str(tmp_path)
+
+
+def test_a_failing_export_leaves_nothing(tmp_path):
+    publishing.publish(tmp_path, write_file)
+
+    def fail(folder):
+        write_file(folder)
+        raise KeyError("from the writer")
+
+    with pytest.raises(KeyError, match="from the writer"):
+        publishing.publish(tmp_path, fail)
+    assert names(tmp_path) == ["1"]
+
+
+def test_only_abandoned_folders_are_removed(tmp_path):
+    # The number of a living process: the dead exporter's number may have been given to another.
+    dead = tmp_path / f".tmp-3-{os.getpid()}-0123abcd"
+    dead.mkdir()
+    write_file(dead)
+    (tmp_path / ".tmp-file").touch()
+
+    def export_inside(folder):
+        write_file(folder)
+        publishing.publish(tmp_path, write_file)
+        assert folder.exists(), "a living exporter's folder was removed"
+
+    publishing.publish(tmp_path, export_inside)
+    assert names(tmp_path) == [".tmp-file", "1", "2"]
+
+
+def test_file_in_the_way(tmp_path):
+    base = tmp_path / "base"
+    base.write_text("a file")
+    for path in (base, base / "below"):
+        with pytest.raises(OSError, match=f"Cannot publish a model in {path}.*in the way"):
+            serving.check_writable(path)
+    assert base.read_text() == "a file"
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"), [(errno.EROFS, "read-only"), (errno.ENOSPC, "free space")]
+)
+def test_unwritable_folder_is_known_before_tracing(tmp_path, monkeypatch, number, advice):
+    def refuse(*args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+
+    def never(x):
+        raise AssertionError("traced")
+
+    with pytest.raises(OSError, match=f"{tmp_path}.*{advice}") as caught:
+        serving.export(single(never), tmp_path)
+    assert caught.value.errno == number
+    assert names(tmp_path) == []
+
+
+def test_too_full_a_disk_is_known_before_writing(tmp_path):
+    serving.check_writable(tmp_path, num_bytes=1)
+    with pytest.raises(OSError, match="bytes needed.*The disk is full") as caught:
+        serving.check_writable(tmp_path, num_bytes=2**60)
+    assert caught.value.errno == errno.ENOSPC
+    assert names(tmp_path) == []
+
+
+def test_disk_that_fills_up_while_writing(tmp_path):
+    """A file size limit makes real writes fail half-way, as a full disk does."""
+    serving.export(single(double), tmp_path, check=False)
+    weights = tf.Variable(np.zeros((3, 2**18), np.float32))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+    try:
+        with pytest.raises(OSError, match=f"Cannot publish a model in {tmp_path}.*unchanged"):
+            serving.export(single(lambda x: {"y": x @ weights}), tmp_path, check=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert names(tmp_path) == ["1"]
+
+
+# Exports version after version. With a first argument, the process kills itself at a chosen
+# call; without one, the test kills it at a random moment.
+EXPORTER = textwrap.dedent(
+    """
+    import os, signal, sys
+    from kgen import serving
+    from tests.serving.stand_in import StandIn
+
+    base, moment = sys.argv[1], sys.argv[2]
+    model = StandIn()
+    serving.export(model, base, check=False)
+    rename = os.rename
+
+    def killing_rename(source, target):
+        if moment == "after rename":
+            rename(source, target)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if moment != "random":
+        os.rename = killing_rename
+    print("ready", flush=True)
+    while True:
+        serving.export(model, base, check=False)
+    """
+)
+
+
+def test_killed_exports_leave_whole_versions(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    moments = ["random", "random", "before rename", "after rename"]
+    bases = [tmp_path / str(i) / "base" for i in range(len(moments))]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", EXPORTER, str(base), moment],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        for base, moment in zip(bases, moments, strict=True)
+    ]
+    try:
+        for process in processes:
+            assert process.stdout.readline() == b"ready\n"
+        for process, moment in zip(processes, moments, strict=True):
+            if moment == "random":
+                time.sleep(random.uniform(0.1, 1.5))
+                process.kill()
+        assert all(process.wait(60) == -9 for process in processes)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+    assert publishing.list_versions(bases[2]) == [1]
+    assert len(list(bases[2].glob(".tmp-*"))) == 1
+    assert publishing.list_versions(bases[3]) == [1, 2]
+    for base in bases:
+        last = publishing.list_versions(base)[-1]
+        seed = {"seed": np.array([[0, 1]], np.int32)}
+        assert serving.run_signatures(base / str(last), {"sample": seed})["sample"]
+        # The next export works, and clears what the killed one left.
+        following = serving.export(single(double), base, check=False)
+        assert following.name == str(last + 1)
+        assert not list(base.glob(".tmp-*"))

@@ -1,0 +1,145 @@
+"""What every model promises, run over `cases.py`."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from cases import CASES, compiled, images
+
+import kgen
+from kgen import serving
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+# One model of each base is enough where the bases alone do the work.
+each_base = pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if case.name in ("vae", "adversarial_autoencoder")],
+    ids=lambda case: case.name,
+)
+
+
+def variables(model):
+    return {variable.path: variable.numpy() for variable in model.variables}
+
+
+@every_case
+def test_fit_save_sample(case, tmp_path):
+    """One trained model a case: tracing is most of the time, so these share it."""
+    model = compiled(case)
+    x = images(case)
+    before = variables(model)
+    # 10 and 6: the batch size is not known to the graph.
+    data = tf.data.Dataset.from_tensor_slices(x).batch(10)
+    history = model.fit(data, epochs=2, verbose=0).history
+    assert set(history) == set(model.metrics_names)
+    assert all(np.isfinite(values).all() for values in history.values())
+    for variable in model.trainable_variables:
+        moved = np.abs(variable.numpy() - before[variable.path]).max() > 0
+        assert moved or any(part in variable.path for part in case.still), variable.path
+
+    results = model.evaluate(x, verbose=0, return_dict=True)
+    assert results == model.evaluate(x, verbose=0, return_dict=True)
+
+    model.save(tmp_path / "model.keras")
+    restored = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(restored) is type(model)
+    for mine, theirs in zip(model.variables, restored.variables, strict=True):
+        np.testing.assert_array_equal(mine, theirs, err_msg=mine.path)
+    for mine, theirs in zip(optimizers(model), optimizers(restored), strict=True):
+        assert int(mine.iterations.numpy()) > 0
+        for a, b in zip(mine.variables, theirs.variables, strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=a.path)
+    restored_results = restored.evaluate(x, verbose=0, return_dict=True)
+    # Another graph may sum in another order.
+    assert restored_results == pytest.approx(results, rel=1e-5)
+
+    # Both train on alike: the next step draws the same noise and has the same moments.
+    model.fit(x, batch_size=16, verbose=0)
+    restored.fit(x, batch_size=16, verbose=0, shuffle=False)
+    check_verbs(model, x)
+
+
+def optimizers(model):
+    if isinstance(model, kgen.AdversarialModel):
+        return [model.generator_optimizer, model.discriminator_optimizer]
+    return [model.optimizer]
+
+
+def check_verbs(model, x):
+    assert model.predict(x, verbose=0).shape == x.shape
+    if hasattr(model, "sample"):
+        first = model.sample(5, seed=3).numpy()
+        assert first.shape == (5, *x.shape[1:])
+        assert 0.0 <= first.min() and first.max() <= 1.0
+        # Row by row: the first rows do not depend on how many are asked for. Matrix products of
+        # another size may round differently.
+        np.testing.assert_allclose(model.sample(2, seed=3), first[:2], atol=1e-5)
+        assert np.abs(model.sample(5, seed=4).numpy() - first).max() > 0
+    if hasattr(model, "interpolate"):
+        path = model.interpolate(x[:2], x[2:4], num_steps=3).numpy()
+        np.testing.assert_allclose(path[:, 0], model.reconstruct(x[:2]), atol=1e-5)
+        np.testing.assert_allclose(path[:, -1], model.reconstruct(x[2:4]), atol=1e-5)
+    if hasattr(model, "elbo"):
+        many = np.mean([model.elbo(x, seed=seed) for seed in range(20)])
+        tight = model.importance_weighted_bound(x, num_samples=64, seed=0).numpy().mean()
+        # 20 one-sample estimates of 16 images against 64 samples: the bound grows with K, up to
+        # the estimates' own noise.
+        assert tight > many - 0.5
+
+
+@every_case
+def test_served_as_in_python(case, tmp_path):
+    """Export, then load through the C API at another batch size than was traced or checked."""
+    model = case.build()
+    version = serving.export(model, tmp_path / "model")
+    assert version.name == "1"
+    requests, expected = {}, {}
+    for name, (function, signature) in model.endpoints().items():
+        inputs = {spec.name: example_input(spec, case) for spec in signature}
+        requests[name] = inputs
+        expected[name] = function(**{key: tf.constant(value) for key, value in inputs.items()})
+    served = serving.run_signatures(version, requests)
+    for name, outputs in expected.items():
+        for key, value in outputs.items():
+            if value.dtype == tf.string:
+                assert [bytes(png)[:4] for png in served[name][key]] == [b"\x89PNG"] * 3
+            else:
+                # The server's kernels may round differently in the last digits.
+                np.testing.assert_allclose(served[name][key], value, rtol=1e-4, atol=1e-5)
+
+
+def example_input(spec, case, count=3):
+    if spec.dtype == tf.int32:
+        return np.arange(count * np.prod(spec.shape[1:])).reshape(count, *spec.shape[1:]).astype(
+            "int32"
+        ) % 4
+    return np.random.RandomState(1).uniform(size=(count, *spec.shape[1:])).astype("float32")
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@each_base
+def test_mixed_precision(case, policy, tmp_path):
+    keras.config.set_dtype_policy(policy)
+    model = compiled(case)
+    x = images(case)
+    history = model.fit(x, batch_size=8, epochs=2, verbose=0).history
+    assert all(np.isfinite(values).all() for values in history.values())
+    assert all(variable.dtype == "float32" for variable in model.trainable_variables)
+    if policy == "mixed_float16":
+        assert all(
+            isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+            for optimizer in optimizers(model)
+        )
+    model.save(tmp_path / "model.keras")
+    keras.config.set_dtype_policy("float32")
+    restored = keras.saving.load_model(tmp_path / "model.keras")
+    assert restored.dtype_policy.name == policy
+    for mine, theirs in zip(model.variables, restored.variables, strict=True):
+        np.testing.assert_array_equal(mine, theirs, err_msg=mine.path)
+
+
+@each_base
+def test_xla(case):
+    model = compiled(case, jit_compile=True)
+    history = model.fit(images(case), batch_size=8, verbose=0).history
+    assert all(np.isfinite(values).all() for values in history.values())
