@@ -185,6 +185,9 @@ class BaseModel(keras.Model):
         callbacks = kwargs.pop("callbacks", None) or []
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [_EpochStart(), DivergenceGuard(), *_as_list(callbacks)]
+        if isinstance(x, tf.data.Dataset):
+            # Keras warns that it leaves a data set's order alone, even where nobody asked.
+            kwargs.setdefault("shuffle", False)
         return super().fit(x, y, callbacks=callbacks, **kwargs)
 
     def evaluate(self, x=None, y=None, **kwargs):

@@ -349,11 +349,9 @@ class DivergenceGuard(keras.callbacks.Callback):
 
 
 def _finite(value):
-    if isinstance(value, float):
-        return math.isfinite(value)
     # Several workers log arrays of shape (1,).
     value = np.asarray(value)
-    return not np.issubdtype(value.dtype, np.number) or bool(np.isfinite(value).all())
+    return value.dtype.kind != "f" or bool(np.isfinite(value).all())
 
 
 def _is_chief(model):
@@ -361,10 +359,10 @@ def _is_chief(model):
 
 
 def _state_variables(model):
-    optimizers = [v for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer)]
-    variables = [*model.variables]
-    for optimizer in optimizers:
-        variables.extend(optimizer.variables)
+    variables = list(model.variables)
+    for value in vars(model).values():
+        if isinstance(value, keras.optimizers.Optimizer):
+            variables.extend(value.variables)
     # `optimizer` and `generator_optimizer` may be one object.
     return list({id(variable): variable for variable in variables}.values())
 
@@ -387,17 +385,12 @@ def _read_array(stream, dtype):
 
 
 def _difference(saved, given):
-    saved, given = _fields(saved), _fields(given)
-    names = [name for name in {**saved, **given} if saved.get(name) != given.get(name)]
-    return ", ".join(f"{name} was {saved.get(name)!r}, now {given.get(name)!r}" for name in names)
-
-
-def _fields(fingerprint):
     try:
-        fields = json.loads(fingerprint)
-    except (TypeError, ValueError):
-        fields = None
-    return fields if isinstance(fields, dict) else {"fingerprint": fingerprint}
+        before, now = json.loads(saved), json.loads(given)
+        names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    except (AttributeError, TypeError, ValueError):
+        return f"its fingerprint is {saved!r}, now it is {given!r}"
+    return ", ".join(f"{name} was {before.get(name)!r}, now {now.get(name)!r}" for name in names)
 
 
 def _sprite_sheet(images):

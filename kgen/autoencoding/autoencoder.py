@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from kgen import checks, heads
-from kgen.autoencoding.latent import Reconstruction
+from kgen.autoencoding.latent import Reconstruction, mean_image
 from kgen.heads.sampling import as_seed, fold_in
 from kgen.networks import convolutional_decoder, convolutional_encoder
 from kgen.training import ObjectiveModel
@@ -101,7 +101,7 @@ class Autoencoder(Reconstruction, ObjectiveModel):
 
     def decode(self, latents):
         """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
-        return self.likelihood(self.decoder(latents, training=False)).mean()
+        return mean_image(self.likelihood(self.decoder(latents, training=False)))
 
     def walkback(self, start, num_steps=10, seed=None):
         """Walk the chain x~_t ~ C(. | x_t), x_{t+1} ~ p(. | x~_t) from given images.
@@ -119,5 +119,5 @@ class Autoencoder(Reconstruction, ObjectiveModel):
         for step in range(num_steps):
             likelihood = self._denoise(state, fold_in(seed, 2 * step))
             state = likelihood.sample(seed=fold_in(seed, 2 * step + 1))
-            means.append(likelihood.mean())
+            means.append(mean_image(likelihood))
         return tf.stack(means)

@@ -13,6 +13,11 @@ class Corruption:
         """The constructor's arguments."""
         return dict(vars(self))
 
+    @classmethod
+    def from_config(cls, config):
+        """The inverse of `get_config`."""
+        return cls(**config)
+
 
 @keras.saving.register_keras_serializable(package="kgen")
 class GaussianCorruption(Corruption):

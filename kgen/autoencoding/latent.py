@@ -55,7 +55,7 @@ class LatentSampling(Reconstruction):
         Args:
             num_samples: int >= 1.
             seed: int, or None for a fresh one. Image i is a function of `(seed, i)` alone, in
-                Python and from the served model, where it is row `(seed, i)` of `seeds`.
+                Python and from the served model, where it is row `(seed, i)` of the input `seed`.
 
         Returns:
             float32 `(num_samples, height, width, channels)` in [0, 1]: the decoder's means.
@@ -67,16 +67,20 @@ class LatentSampling(Reconstruction):
         return self.decode(self.sample_latents(seeds))
 
     def endpoints(self):
-        """`sample` (the default), `sample_png`, `encode`, `decode`, `reconstruct`."""
-        seeds = tf.TensorSpec((None, 2), tf.int32, name="seeds")
-        return {
-            "sample": (lambda seeds: {"images": _float(self._sample_rows(seeds))}, [seeds]),
-            "sample_png": (
-                lambda seeds: {"png_bytes": encode_png(self._sample_rows(seeds))},
-                [seeds],
-            ),
-            **super().endpoints(),
-        }
+        """`sample` (the default), `sample_png` for 1 or 3 channels, and those of `Reconstruction`."""
+        seed = tf.TensorSpec((None, 2), tf.int32, name="seed")
+        endpoints = {"sample": (lambda seed: {"images": _float(self._sample_rows(seed))}, [seed])}
+        if self.image_shape[-1] in (1, 3):
+            endpoints["sample_png"] = (
+                lambda seed: {"png_bytes": encode_png(self._sample_rows(seed))},
+                [seed],
+            )
+        return {**endpoints, **super().endpoints()}
+
+
+def mean_image(likelihood):
+    """A likelihood's mean as images: a Normal's can leave [0, 1], an image cannot."""
+    return tf.clip_by_value(likelihood.mean(), 0.0, 1.0)
 
 
 def _float(value):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from kgen import checks, heads
 from kgen.autoencoding import losses
-from kgen.autoencoding.latent import LatentSampling
+from kgen.autoencoding.latent import LatentSampling, mean_image
 from kgen.heads.sampling import as_seed
 from kgen.networks import convolutional_decoder, convolutional_encoder
 from kgen.training import ObjectiveModel
@@ -207,7 +207,7 @@ class VAE(LatentSampling, ObjectiveModel):
 
     def decode(self, latents):
         """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
-        return self.likelihood(self.decoder(latents, training=False)).mean()
+        return mean_image(self.likelihood(self.decoder(latents, training=False)))
 
     def sample_latents(self, seeds):
         """One latent of p(z) a row of `seeds`, int32 `(num_samples, 2)`."""

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from kgen import checks, heads
 from kgen.autoencoding import losses
+from kgen.autoencoding.latent import mean_image
 from kgen.layers import VectorQuantizer
 from kgen.networks import convolutional_feature_decoder, convolutional_feature_encoder
 from kgen.training import ObjectiveModel
@@ -106,7 +107,7 @@ class VQVAE(ObjectiveModel):
     def decode(self, indices):
         """The likelihood's mean for codes `(batch, rows, columns)`: float32 images in [0, 1]."""
         params = self.decoder(self.quantizer.lookup(indices), training=False)
-        return tf.clip_by_value(self.likelihood(params).mean(), 0.0, 1.0)
+        return mean_image(self.likelihood(params))
 
     def reconstruct(self, images):
         """`decode(encode(images))`."""

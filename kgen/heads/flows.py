@@ -35,8 +35,7 @@ class AutoregressiveFlowPrior(Prior):
         **kwargs: `name`, `trainable`.
 
     Reference:
-        Papamakarios, Pavlakou and Murray 2017, "Masked Autoregressive Flow for Density Estimation",
-        eq. 3-4.
+        Papamakarios, Pavlakou and Murray 2017, "Masked Autoregressive Flow for Density Estimation".
     """
 
     def __init__(self, latent_dim, num_flows=2, hidden_units=(64, 64), **kwargs):
@@ -136,7 +135,7 @@ class InverseAutoregressiveFlow(keras.layers.Layer):
 
     Reference:
         Kingma et al. 2016, "Improving Variational Inference with Inverse Autoregressive Flow",
-        Algorithm 1 and eq. 13-15. The 1.5 is the paper's "+1 or +2", which starts a step near the
+        Algorithm 1. The 1.5 is between the paper's +1 and +2, which start a step near the
         identity.
     """
 

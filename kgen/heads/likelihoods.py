@@ -43,7 +43,7 @@ class ContinuousBernoulli(Head):
     `C` is a Taylor series for p in (0.499, 0.501), where the quotient is 0 / 0.
 
     Reference:
-        Loaiza-Ganem and Cunningham 2019, "The continuous Bernoulli", eq. 7-8.
+        Loaiza-Ganem and Cunningham 2019, "The continuous Bernoulli".
     """
 
     params_per_unit = 1
@@ -108,8 +108,8 @@ class DiscretizedLogistic(Head):
             levels: a sharper logistic puts all its mass on one level already.
 
     Reference:
-        Kingma et al. 2016, "Improving Variational Inference with Inverse Autoregressive Flow",
-        eq. 26. Salimans et al. 2017, "PixelCNN++", eq. 2.
+        Kingma et al. 2016, "Improving Variational Inference with Inverse Autoregressive Flow".
+        Salimans et al. 2017, "PixelCNN++", eq. 2.
     """
 
     params_per_unit = 2
@@ -143,8 +143,7 @@ class Categorical(Head):
         num_levels: int >= 2, L.
 
     Reference:
-        van den Oord, Kalchbrenner and Kavukcuoglu 2016, "Pixel Recurrent Neural Networks",
-        section 2.2.
+        van den Oord, Kalchbrenner and Kavukcuoglu 2016, "Pixel Recurrent Neural Networks".
     """
 
     def __init__(self, num_levels=256):

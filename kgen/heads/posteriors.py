@@ -148,7 +148,7 @@ class DiagonalNormal(LocationScaleHead):
     The scale is `min_scale + softplus(raw_scale)`.
 
     Reference:
-        Kingma and Welling 2014, "Auto-Encoding Variational Bayes", eq. 9-10 (there the network
+        Kingma and Welling 2014, "Auto-Encoding Variational Bayes", eq. 9 (there the network
         puts out the log-variance).
     """
 
@@ -212,7 +212,7 @@ class MixtureOfNormals(Head):
         min_scale: float > 0.
 
     Reference:
-        Figurnov, Mohamed and Mnih 2018, "Implicit Reparameterization Gradients", eq. 6 and 8.
+        Figurnov, Mohamed and Mnih 2018, "Implicit Reparameterization Gradients".
         Graves 2016, "Stochastic Backpropagation through Mixture Density Distributions".
     """
 
@@ -278,7 +278,7 @@ class RelaxedOneHotCategorical(Head):
 
     Reference:
         Jang, Gu and Poole 2017, "Categorical Reparameterization with Gumbel-Softmax", eq. 2.
-        Maddison, Mnih and Teh 2017, "The Concrete Distribution", eq. 10.
+        Maddison, Mnih and Teh 2017, "The Concrete Distribution", definition 1.
     """
 
     params_per_unit = 1
@@ -345,7 +345,7 @@ class ConcatenatedRelaxedOneHot(tfd.Distribution):
         logits: float32 tensor `(..., num_variables, num_categories)`.
 
     Reference:
-        Maddison, Mnih and Teh 2017, "The Concrete Distribution", eq. 10 and appendix C.
+        Maddison, Mnih and Teh 2017, "The Concrete Distribution", definition 1.
     """
 
     def __init__(self, temperature, logits, name="ConcatenatedRelaxedOneHot"):
@@ -400,6 +400,3 @@ class ConcatenatedRelaxedOneHot(tfd.Distribution):
             - num_categories * tf.reduce_logsumexp(log_probs - self._temperature * log_y, axis=-1)
         )
         return tf.reduce_sum(log_density, axis=-1)
-
-    def _default_event_space_bijector(self):
-        raise NotImplementedError("A concatenation of simplices has no event space bijector here.")

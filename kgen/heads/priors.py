@@ -107,7 +107,7 @@ class UniformRelaxedOneHot(Prior):
         ValueError: if `num_categories` does not divide `latent_dim`.
 
     Reference:
-        Maddison, Mnih and Teh 2017, "The Concrete Distribution", appendix C.3.
+        Maddison, Mnih and Teh 2017, "The Concrete Distribution".
     """
 
     def __init__(self, latent_dim, num_categories, *, temperature=0.5, **kwargs):
@@ -154,7 +154,7 @@ class MixtureOfNormalsPrior(Prior):
         **kwargs: `name`, `trainable`.
 
     Reference:
-        Tomczak and Welling 2018, "VAE with a VampPrior", section 2 and 5.2 (the "MoG" prior).
+        Tomczak and Welling 2018, "VAE with a VampPrior" (its "MoG" prior).
     """
 
     def __init__(self, latent_dim, num_components, *, min_scale=1e-3, **kwargs):
@@ -204,7 +204,7 @@ class VampPrior(Prior):
         **kwargs: `name`, `trainable`.
 
     Reference:
-        Tomczak and Welling 2018, "VAE with a VampPrior", eq. 9.
+        Tomczak and Welling 2018, "VAE with a VampPrior".
     """
 
     def __init__(self, image_shape, num_components, **kwargs):

@@ -104,8 +104,8 @@ def sample_rows(distribution, seeds):
             f"sample_rows takes a distribution of batch shape (), received "
             f"{distribution.batch_shape}. For a head's distribution use `sample_each`."
         )
-    # `isinstance(_, tfd.TransformedDistribution)` is False for a flow over Keras networks: TFP makes
-    # it an object of a private class.
+    # `isinstance(_, tfd.TransformedDistribution)` is False for a flow over Keras networks: TFP
+    # makes it an object of a private class.
     if hasattr(distribution, "bijector"):
         # The noise row by row, the networks inside the bijector once for all rows.
         return distribution.bijector.forward(sample_rows(distribution.distribution, seeds))

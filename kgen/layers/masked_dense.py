@@ -26,7 +26,7 @@ class MaskedDense(keras.layers.Layer):
         ValueError: if the mask has another shape or other values, or the input another size.
 
     Reference:
-        Germain et al. 2015, "MADE: Masked Autoencoder for Distribution Estimation", eq. 4-5.
+        Germain et al. 2015, "MADE: Masked Autoencoder for Distribution Estimation".
     """
 
     def __init__(

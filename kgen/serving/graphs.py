@@ -5,8 +5,12 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 _PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
-_GENERATOR_OPS = frozenset(
-    {"RngReadAndSkip", "RngSkip", "StatefulRandomBinomial", "NonDeterministicInts"}
+_GENERATOR_OPS = frozenset({"RngReadAndSkip", "RngSkip", "NonDeterministicInts"})
+_STATELESS_RANDOM_PREFIXES = (
+    "StatelessRandom",
+    "StatelessTruncated",
+    "StatelessParameterizedTruncated",
+    "StatelessMultinomial",
 )
 _HALF_DTYPES = frozenset({tf.float16.as_datatype_enum, tf.bfloat16.as_datatype_enum})
 
@@ -53,9 +57,7 @@ def check_servable(name: str, graph: tf.Graph) -> None:
 def is_random(graph: tf.Graph) -> bool:
     """Whether an endpoint draws (stateless) random numbers."""
     return any(
-        node.op.startswith(("StatelessRandom", "StatelessTruncated", "StatelessMultinomial"))
-        or node.op.startswith("StatelessParameterizedTruncated")
-        for node in _nodes(graph.as_graph_def())
+        node.op.startswith(_STATELESS_RANDOM_PREFIXES) for node in _nodes(graph.as_graph_def())
     )
 
 

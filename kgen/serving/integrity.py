@@ -68,7 +68,7 @@ def difference(value: np.ndarray, expected: np.ndarray, tolerance: float | None)
         value: float32, int32, uint8 or object (bytes) array.
         expected: the same from the other side.
         tolerance: largest difference of floats, as a share of the largest finite value of
-            `expected`; None compares shape and type only.
+            `expected` (at least 0.01); None compares shape and type only.
 
     Returns:
         A phrase, or "".
@@ -83,7 +83,8 @@ def difference(value: np.ndarray, expected: np.ndarray, tolerance: float | None)
             return "infinite values are in other places"
         value, expected = value[finite], expected[finite]
         error = np.max(np.abs(value - expected), initial=0.0)
-        allowed = tolerance * np.max(np.abs(expected), initial=0.0)
+        # The floor is for outputs near 0 that come from the cancellation of larger terms.
+        allowed = tolerance * np.max(np.abs(expected), initial=0.01)
         return "" if error <= allowed else f"by {error:.3g}, where {allowed:.3g} is allowed"
     if value.dtype == object:
         unequal = [

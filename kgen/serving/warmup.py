@@ -18,8 +18,8 @@ def synthesize_inputs(
     """Makes valid inputs for an endpoint, always the same.
 
     float32 is uniform in [0.25, 0.75): an image, a latent vector, a temperature. An int32 input
-    whose name ends in "seed" has the rows (0, i); any other int32 is 0, a label or index that
-    always exists. uint8 is 127, and a string is a PNG file of one gray pixel.
+    whose name ends in "seed" or "seeds" has the rows (0, i); any other int32 is 0, a label or
+    index that always exists. uint8 is 127, and a string is a PNG file of one gray pixel.
 
     Args:
         input_signature: named specs with an open dimension 0.
@@ -41,7 +41,7 @@ def _synthesize(spec: tf.TensorSpec, batch_size: int) -> np.ndarray:
     if spec.dtype == tf.string:
         return np.full(shape, tf.io.encode_png(np.full((1, 1, 1), 127, np.uint8)).numpy(), object)
     array = np.zeros(shape, np.int32)
-    if spec.name.endswith("seed") and len(shape) == 2:
+    if spec.name.endswith(("seed", "seeds")) and len(shape) == 2:
         array[:, -1] = np.arange(batch_size)
     return array
 
