@@ -55,6 +55,11 @@ class BaseModel(keras.Model):
         """Mark the model built: its networks hold all the variables, and they arrive built."""
         self.built = True
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Under a strategy, Keras averages the replicas' shares of the first batch to learn their
+        # shape, which fails where the shares differ in size. There is nothing left to build.
+        pass
+
     # Compilation.
 
     def _compile(self, arguments, optimizers, *, jit_compile, steps_per_execution, run_eagerly):

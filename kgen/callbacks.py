@@ -202,22 +202,18 @@ class BackupAndRestore(keras.callbacks.Callback):
         self._save(epoch + 1)
 
     def on_train_end(self, logs=None):
-        """Leaves `model` ready for another `fit`; the file stays."""
-        self.model._initial_epoch = None
-        self._extend_history()
+        """Does the same if no epoch was left to train; the file stays."""
+        self.on_epoch_begin(epoch=None)
 
     def _check_writable(self):
         try:
             self.backup_dir.mkdir(parents=True, exist_ok=True)
-            probe = self.backup_dir / f".{self.path.name}.probe.partial"
-            probe.touch()
-            probe.unlink()
+            (self.backup_dir / f".{self.path.name}.probe.partial").touch()
         except OSError as error:
-            raise OSError(
-                error.errno,
-                f"Cannot write backups into {self.backup_dir}: {error.strerror}. "
-                "Choose a backup_dir that can be written",
-            ) from error
+            message = (
+                f"{error.strerror}. Choose a backup_dir that can be written: {self.backup_dir}"
+            )
+            raise OSError(error.errno, message) from error
 
     def _remove_leftovers(self):
         for partial in self.backup_dir.glob(f".{self.path.name}.*.partial"):
@@ -225,12 +221,10 @@ class BackupAndRestore(keras.callbacks.Callback):
 
     def _extend_history(self):
         # `History` forgets its epochs when training begins, after this callback's turn.
-        history = getattr(self.model, "history", None)
-        if self._history_is_due and isinstance(history, keras.callbacks.History):
-            for epoch, logs in self._records:
-                history.epoch.append(epoch)
-                for name, value in logs.items():
-                    history.history.setdefault(name, []).append(value)
+        for epoch, logs in self._records if self._history_is_due else ():
+            self.model.history.epoch.append(epoch)
+            for name, value in logs.items():
+                self.model.history.history.setdefault(name, []).append(value)
         self._history_is_due = False
 
     def _save(self, epoch):

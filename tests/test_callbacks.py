@@ -349,7 +349,7 @@ def test_a_folder_that_cannot_be_written_is_known_before_training(tmp_path):
 
 
 _ENDLESS_RUN = """
-    import os, pathlib, random, signal, sys, time
+    import json, os, pathlib, random, signal, sys, time, zipfile
 
     folder, kills = pathlib.Path(sys.argv[1]), int(sys.argv[2])
     import keras, numpy as np
@@ -374,10 +374,16 @@ _ENDLESS_RUN = """
             if os.waitpid(child, os.WNOHANG)[0]:
                 sys.exit("the run ended by itself")
             time.sleep(0.001)
-        time.sleep(random.Random(kill).uniform(0, 0.1))
+        time.sleep(random.Random(kill).uniform(0, 0.05))
+        # Every second kill comes while a backup is being written.
+        while kill % 2 and not list(folder.glob(".*.partial")):
+            pass
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        print(kill, sorted(p.name for p in folder.iterdir()), flush=True)
+        with zipfile.ZipFile(path) as archive:
+            assert archive.testzip() is None
+            epoch = json.loads(archive.read("state.json"))["epoch"]
+        print(epoch, len(list(folder.glob(".*.partial"))), flush=True)
 """
 
 
@@ -390,7 +396,10 @@ def test_kills_at_any_moment_lose_no_epoch_and_repeat_none(tmp_path):
         command, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert result.returncode == 0, result.stderr[-2000:]
-    assert len(result.stdout.splitlines()) == kills
+    epochs, leftovers = zip(*(map(int, line.split()) for line in result.stdout.splitlines()))
+    assert len(epochs) == kills
+    assert list(epochs) == sorted(set(epochs)), "each run goes on from the last"
+    assert any(leftovers), "some kills hit a backup being written"
 
     model = keras.Sequential([keras.Input((512,)), keras.layers.Dense(512, use_bias=False)])
     model.compile(keras.optimizers.SGD(1.0), "mse")
@@ -398,7 +407,7 @@ def test_kills_at_any_moment_lose_no_epoch_and_repeat_none(tmp_path):
     backup.set_model(model)
     backup.on_train_begin()
     epoch = model._initial_epoch
-    assert epoch >= kills
+    assert epoch == epochs[-1]
     assert int(model.optimizer.iterations) == epoch
     np.testing.assert_array_equal(model.layers[0].kernel.numpy(), -epoch)
     with zipfile.ZipFile(backup.path) as archive:

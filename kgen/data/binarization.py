@@ -28,8 +28,8 @@ def binarize_images(images, how, *, seed, epoch, indices):
         float32 tensor of 0 and 1, of the shape of `images`.
 
     Reference:
-        Salakhutdinov and Murray 2008, "On the quantitative analysis of deep belief networks",
-        section 5: grey values as probabilities.
+        Salakhutdinov and Murray 2008, "On the quantitative analysis of deep belief networks": grey
+        values as probabilities.
     """
     if how == "threshold":
         return tf.cast(images >= 0.5, tf.float32)
@@ -56,8 +56,8 @@ def uniform_draws(seed, epoch, indices, *, num_draws):
         float32 tensor `(batch, num_draws)` in [0, 1), with 24 random bits.
 
     Reference:
-        Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators", figure 16
-        (in the widely used variant 13 of the mixing function).
+        Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators", with Stafford's
+        variant 13 of the mixing function.
     """
     gamma = tf.constant(_GOLDEN_GAMMA, tf.uint64)
     key = _mix(tf.constant(seed % 2**64, tf.uint64) + gamma)

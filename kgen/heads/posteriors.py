@@ -28,11 +28,7 @@ def location(distribution):
     flow `z = f(base)`, and `softmax(logits / temperature)` (equal noise for every category) for
     relaxed one-hot variables.
 
-    Args:
-        distribution: what a head or a prior makes.
-
-    Returns:
-        float32 tensor of shape `batch_shape + event_shape`.
+    Returns a float32 tensor of shape `batch_shape + event_shape`.
     """
     try:
         return distribution.mean()

@@ -1,0 +1,172 @@
+"""From examples to the batches of an epoch, in an order that is a function of (seed, epoch)."""
+
+import functools
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from kgen import checks
+from kgen.data.binarization import BINARIZATIONS, binarize_images
+from kgen.data.epoch import current_epoch
+
+# Decoded bytes that wait in the shuffle buffer of data streamed from disk.
+SHUFFLE_BUFFER_BYTES = 128 << 20
+
+
+def check_arguments(num_examples, *, batch_size, drop_remainder, binarize):
+    """Raise ValueError for arguments that would give no batch, or that do not exist."""
+    checks.positive_integer("batch_size", batch_size)
+    if binarize not in BINARIZATIONS:
+        raise ValueError(f"binarize must be one of {BINARIZATIONS}, received {binarize!r}.")
+    if drop_remainder and batch_size > num_examples:
+        raise ValueError(
+            f"batch_size={batch_size} with drop_remainder=True would drop all {num_examples} "
+            "examples. Use a smaller batch_size or drop_remainder=False."
+        )
+
+
+def assemble(
+    batches_of_epoch,
+    num_examples,
+    *,
+    batch_size,
+    drop_remainder,
+    seed,
+    binarize,
+    num_levels=256,
+    max_value=255,
+):
+    """The pipeline: at each iteration, read the epoch and give its batches.
+
+    Args:
+        batches_of_epoch: function of the int64 scalar epoch that returns a tf.data.Dataset of
+            `(indices, images)` or `(indices, images, labels)`.
+        num_examples: examples of an epoch.
+        batch_size: the batch size that `batches_of_epoch` uses.
+        drop_remainder: whether `batches_of_epoch` drops a last, smaller batch.
+        seed: int.
+        binarize: as in `binarize_images`, or None.
+        num_levels: different values a pixel can take, if images are integers.
+        max_value: value of a white pixel, if images are integers.
+
+    Returns:
+        tf.data.Dataset of float32 images, or of `(images, labels)`, with known cardinality.
+    """
+    scale = functools.partial(_to_unit_interval, num_levels=num_levels, max_value=max_value)
+
+    def finish(epoch, indices, images, *labels):
+        images = scale(images)
+        if binarize is not None:
+            images = binarize_images(images, binarize, seed=seed, epoch=epoch, indices=indices)
+        return (images, tf.cast(labels[0], tf.int32)) if labels else images
+
+    def one_epoch(_):
+        # Traced once, run at each iteration: this is what ties the order to the epoch.
+        epoch = current_epoch()
+        return batches_of_epoch(epoch).map(
+            functools.partial(finish, epoch), num_parallel_calls=tf.data.AUTOTUNE
+        )
+
+    num_batches = num_examples / batch_size
+    num_batches = math.floor(num_batches) if drop_remainder else math.ceil(num_batches)
+    dataset = tf.data.Dataset.from_tensors(0).flat_map(one_epoch)
+    # flat_map forgets the number of batches, which Keras' progress bar shows.
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
+    options = tf.data.Options()
+    options.deterministic = True
+    # By file, workers would see batches that one device never sees.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    dataset = dataset.prefetch(2).with_options(options)
+    dataset.kgen_checked = True
+    return dataset
+
+
+def batches_in_memory(arrays, *, batch_size, shuffle, seed, drop_remainder):
+    """Batches of arrays by gathering rows: full permutations, and no work for each example.
+
+    Args:
+        arrays: tuple of NumPy arrays of equal length.
+        batch_size: int.
+        shuffle: whether to permute.
+        seed: int.
+        drop_remainder: whether to drop a last, smaller batch.
+
+    Returns:
+        Function of the epoch, as `assemble` takes.
+    """
+    num_examples = len(arrays[0])
+    with tf.device("CPU:0"):
+        tensors = [tf.constant(array) for array in arrays]
+
+    def batches_of_epoch(epoch):
+        order = tf.range(num_examples, dtype=tf.int64)
+        if shuffle:
+            order = tf.random.experimental.stateless_shuffle(order, seed=_pair(seed, epoch))
+        batches = tf.data.Dataset.from_tensor_slices(order).batch(
+            batch_size, drop_remainder=drop_remainder
+        )
+        return batches.map(lambda rows: (rows, *(tf.gather(tensor, rows) for tensor in tensors)))
+
+    return batches_of_epoch
+
+
+def batches_from_stream(examples, *, batch_size, shuffle, seed, drop_remainder):
+    """Batches of a data set read from disk, shuffled within a buffer of bounded size.
+
+    Args:
+        examples: tf.data.Dataset of tuples of unbatched tensors, always in the same order.
+        batch_size: int.
+        shuffle: whether to shuffle.
+        seed: int.
+        drop_remainder: whether to drop a last, smaller batch.
+
+    Returns:
+        Function of the epoch, as `assemble` takes.
+    """
+    image = examples.element_spec[0]
+    buffer_size = max(1, SHUFFLE_BUFFER_BYTES // (image.shape.num_elements() * image.dtype.size))
+    examples = examples.enumerate().map(lambda index, example: (index, *example))
+
+    def batches_of_epoch(epoch):
+        ordered = examples
+        if shuffle:
+            # The seed of this function's graph; else tf.random.set_seed would change the order.
+            tf.random.set_seed(0)
+            draw = tf.random.stateless_uniform(
+                (), seed=_pair(seed, epoch), minval=1, maxval=2**31 - 1, dtype=tf.int64
+            )
+            ordered = examples.shuffle(buffer_size, seed=draw, reshuffle_each_iteration=False)
+        return ordered.batch(batch_size, drop_remainder=drop_remainder)
+
+    return batches_of_epoch
+
+
+def read_into_memory(examples, num_examples):
+    """A tf.data.Dataset of tuples of unbatched tensors as a tuple of NumPy arrays."""
+    arrays = [
+        np.empty((num_examples, *spec.shape), spec.dtype.as_numpy_dtype)
+        for spec in examples.element_spec
+    ]
+    start = 0
+    for batch in examples.batch(1024).prefetch(2):
+        stop = start + len(batch[0])
+        for array, values in zip(arrays, batch, strict=True):
+            array[start:stop] = values
+        start = stop
+    return tuple(arrays)
+
+
+def _to_unit_interval(images, num_levels, max_value):
+    if images.dtype.is_floating:
+        return images
+    images = tf.cast(images, tf.float32) / max_value
+    if num_levels == max_value + 1:
+        return images
+    # Fewer levels than integers, so that stored values were rounded: 128 / 255 is 8 / 16.
+    return tf.round(images * (num_levels - 1)) / (num_levels - 1)
+
+
+def _pair(seed, epoch):
+    # Stateless operations take signed 64-bit seeds.
+    return tf.stack([tf.constant((seed + 2**63) % 2**64 - 2**63, tf.int64), epoch])
