@@ -139,8 +139,8 @@ class BackupAndRestore(keras.callbacks.Callback):
     Here one file holds it all and takes the place of the last one in a single rename. A run that is
     killed at any moment, even while it writes, loses at most the epoch under way and repeats none.
     Restored are the model's variables (the state of its random generators among them), those of
-    every optimizer that is an attribute of the model (learning rates included), the number of the
-    next epoch, and the `History` that `fit` returns.
+    every optimizer that is an attribute of the model (learning rates too), the number of the next
+    epoch, and the `History` that `fit` returns.
 
     A resumed run ends with the weights of an uninterrupted one if the data of epoch n depends on n
     and a seed alone. Not covered is the state of other callbacks, such as the patience counted by
@@ -191,7 +191,7 @@ class BackupAndRestore(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Gives the epochs before the interruption back to `model.history`."""
-        # Keras has read it by now, and a later `fit` must not find it.
+        # Keras has read it, and a later `fit` must not find it.
         self.model._initial_epoch = None
         self._extend_history()
 
@@ -362,8 +362,7 @@ def _state_variables(model):
 
 
 def _signature(variable):
-    # Only the last word of the path ("kernel", "velocity"): Keras numbers the names before it, and
-    # the second model of a process gets other numbers than the first.
+    # Only the last word of the path, such as "kernel": Keras numbers the names before it.
     kind = re.findall("[A-Za-z]+", variable.path)[-1]
     return [kind, list(variable.shape), variable.dtype]
 

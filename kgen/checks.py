@@ -14,6 +14,14 @@ def at_least(name, value, minimum):
     return value
 
 
+def positive_number(name, value):
+    """Returns `value` as a float, or raises ValueError if it is not finite and above 0."""
+    at_least(name, value, 0.0)
+    if not 0.0 < value < float("inf"):
+        raise ValueError(f"{name} must be a finite number above 0, received {value!r}.")
+    return float(value)
+
+
 def positive_integer(name, value):
     """Return `value`, or raise ValueError if it is not an integer of at least 1."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
@@ -66,8 +74,8 @@ def decoder(value, latent_dim, shape, likelihood):
     received = tuple(value.input_shape[1:])
     if received != (latent_dim,):
         raise ValueError(
-            f"decoder '{value.name}' takes inputs of shape {received}, but the encoder's output and "
-            f"the posterior make latents of shape {(latent_dim,)}."
+            f"decoder '{value.name}' takes inputs of shape {received}, but the encoder's output "
+            f"and the posterior make latents of shape {(latent_dim,)}."
         )
     expected = (*shape[:-1], likelihood.params_size(shape))
     why = f"that is what {type(likelihood).__name__} needs for images of shape {tuple(shape)}"

@@ -54,7 +54,9 @@ def strategy(name):
     if name == "mirrored":
         # TensorFlow's choice of devices leaves logical CPUs out.
         cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
-        return tf.distribute.MirroredStrategy(None if tf.config.list_logical_devices("GPU") else cpus)
+        return tf.distribute.MirroredStrategy(
+            None if tf.config.list_logical_devices("GPU") else cpus
+        )
     if name == "multi_worker":
         return tf.distribute.MultiWorkerMirroredStrategy()
     raise ValueError(f"Unknown strategy '{name}'. One of: none, mirrored, multi_worker.")
@@ -106,8 +108,12 @@ def write_metrics(path, metrics, config, seconds):
         tensorflow_probability=tfp.__version__,
         python=platform.python_version(),
     )
-    gpus = [tf.config.experimental.get_device_details(d) for d in tf.config.list_physical_devices("GPU")]
-    device = ", ".join(gpu.get("device_name", "GPU") for gpu in gpus) or f"{os.cpu_count()} CPU cores"
+    gpus = [
+        tf.config.experimental.get_device_details(d) for d in tf.config.list_physical_devices("GPU")
+    ]
+    device = (
+        ", ".join(gpu.get("device_name", "GPU") for gpu in gpus) or f"{os.cpu_count()} CPU cores"
+    )
     configuration = dataclasses.asdict(config)
     for folder in ("run_dir", "export_dir"):
         configuration.pop(folder, None)

@@ -154,7 +154,9 @@ class AdversarialModel(BaseModel):
         if generator_optimizer is discriminator_optimizer and not isinstance(
             generator_optimizer, str
         ):
-            raise ValueError("Each player needs an optimizer object of its own; received one twice.")
+            raise ValueError(
+                "Each player needs an optimizer object of its own; received one twice."
+            )
         self.generator_optimizer = _optimizer(generator_optimizer, self.dtype_policy)
         self.discriminator_optimizer = _optimizer(discriminator_optimizer, self.dtype_policy)
         how = dict(steps_per_execution=steps_per_execution, run_eagerly=run_eagerly)
@@ -230,5 +232,3 @@ def _optimizer(optimizer, policy):
     if policy.name == "mixed_float16" and not scaled:
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
-
-

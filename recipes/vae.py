@@ -22,14 +22,18 @@ class Config:
     """The flags, with their defaults and help."""
 
     dataset: str = option("digits", "any TFDS data set of images; digits needs no network")
-    binarize: str = option("none", "none, threshold, fixed (one draw a pixel) or dynamic (an epoch)")
+    binarize: str = option(
+        "none", "none, threshold, fixed (one draw a pixel) or dynamic (an epoch)"
+    )
     network: str = option("convolutional", "convolutional, dense or residual")
     latent_dim: int = option(16, "size of the latent vector; 2 also draws the latent manifold")
     likelihood: str = option(
         "discretized_logistic",
         "discretized_logistic (exact levels), bernoulli, continuous_bernoulli or normal",
     )
-    prior: str = option("standard_normal", "standard_normal, mixture, vamp, autoregressive, coupling")
+    prior: str = option(
+        "standard_normal", "standard_normal, mixture, vamp, autoregressive, coupling"
+    )
     beta: float = option(1.0, "weight of the KL")
     free_bits: float = option(0.0, "nats a latent dimension below which the KL costs a constant")
     kl_warmup_epochs: int = option(0, "epochs over which the weight of the KL grows from 0")

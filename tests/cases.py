@@ -125,9 +125,7 @@ CASES = [
     ),
     Case(
         "adversarial_autoencoder",
-        lambda: kgen.AdversarialAutoencoder.for_images(
-            SHAPE, 2, discriminator_steps=2, **SMALL
-        ),
+        lambda: kgen.AdversarialAutoencoder.for_images(SHAPE, 2, discriminator_steps=2, **SMALL),
     ),
 ]
 

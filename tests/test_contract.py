@@ -110,9 +110,12 @@ def test_served_as_in_python(case, tmp_path):
 
 def example_input(spec, case, count=3):
     if spec.dtype == tf.int32:
-        return np.arange(count * np.prod(spec.shape[1:])).reshape(count, *spec.shape[1:]).astype(
-            "int32"
-        ) % 4
+        return (
+            np.arange(count * np.prod(spec.shape[1:]))
+            .reshape(count, *spec.shape[1:])
+            .astype("int32")
+            % 4
+        )
     return np.random.RandomState(1).uniform(size=(count, *spec.shape[1:])).astype("float32")
 
 

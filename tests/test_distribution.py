@@ -1,11 +1,6 @@
 """Replicas and workers take the step that one device takes on the same global batch."""
 
-import json
-import os
 import pathlib
-import socket
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -14,7 +9,6 @@ import tensorflow as tf
 from cases import SMALL
 
 import kgen
-from kgen import layers
 
 SHAPE = (5, 6, 1)
 WORKER = pathlib.Path(__file__).parent / "workers" / "multi_worker.py"
@@ -73,7 +67,12 @@ def build_autoencoder():
 def build_gan():
     keras.utils.set_random_seed(0)
     generator = keras.Sequential(
-        [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(30), keras.layers.Reshape(SHAPE)]
+        [
+            keras.Input(SHAPE),
+            keras.layers.Flatten(),
+            keras.layers.Dense(30),
+            keras.layers.Reshape(SHAPE),
+        ]
     )
     discriminator = keras.Sequential(
         [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(1)]
@@ -108,7 +107,9 @@ def test_two_replicas_take_the_step_of_one_device(build):
     assert min(moved) > 100 * TOLERANCE
     assert_same_weights(alone, together)
     assert_same_results(*histories)
-    assert_same_results(*(model.evaluate(data, verbose=0, return_dict=True) for model in (alone, together)))
+    assert_same_results(
+        *(model.evaluate(data, verbose=0, return_dict=True) for model in (alone, together))
+    )
 
 
 def assert_same_weights(alone, together):

@@ -38,7 +38,9 @@ def test_tiny(name, tmp_path):
     assert written["config"]["seed"] == config.seed
     assert (results / "samples.png").stat().st_size > 0
     model = keras.saving.load_model(results / f"{name}.keras")
-    served = serving.run_signatures(results / "1", {"sample": {"seed": np.array([[3, 0]], "int32")}})
+    served = serving.run_signatures(
+        results / "1", {"sample": {"seed": np.array([[3, 0]], "int32")}}
+    )
     # The served kernels may round differently in the last digits.
     np.testing.assert_allclose(served["sample"]["images"], model.sample(1, seed=3), atol=1e-4)
     module.main(config)

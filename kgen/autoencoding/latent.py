@@ -67,7 +67,7 @@ class LatentSampling(Reconstruction):
         return self.decode(self.sample_latents(seeds))
 
     def endpoints(self):
-        """`sample` (the default), `sample_png` for 1 or 3 channels, and those of `Reconstruction`."""
+        """`sample`, `sample_png` for 1 or 3 channels, and those of `Reconstruction`."""
         seed = tf.TensorSpec((None, 2), tf.int32, name="seed")
         endpoints = {"sample": (lambda seed: {"images": _float(self._sample_rows(seed))}, [seed])}
         if self.image_shape[-1] in (1, 3):

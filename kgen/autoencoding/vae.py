@@ -19,8 +19,8 @@ class VAE(LatentSampling, ObjectiveModel):
         loss      =  reconstruction + beta * sum_j max(KL_j, free_bits)
 
     With `num_importance_samples=K > 1` the loss is the negative importance-weighted bound
-    `-log 1/K sum_k p(x, z_k) / q(z_k|x)` (Burda et al. 2016, eq. 8). All terms are in nats an image.
-    The KL is in closed form where TFP has one and a one-sample estimate where it has none.
+    `-log 1/K sum_k p(x, z_k) / q(z_k|x)` (Burda et al. 2016, eq. 8). All terms are in nats an
+    image. The KL is in closed form where TFP has one and a one-sample estimate where it has none.
 
     Args:
         encoder: keras.Model from images `(batch, height, width, channels)` to the posterior's
@@ -39,8 +39,8 @@ class VAE(LatentSampling, ObjectiveModel):
     Raises:
         ValueError: if the networks and heads do not fit, or for an argument out of range.
 
-    The free bits bound the KL of each image and dimension; Kingma et al. 2016, eq. 15, bound its mean
-    over the batch, which replicas that see parts of a batch could not compute alike.
+    The free bits bound the KL of each image and dimension. Kingma et al. 2016, eq. 15, bound its
+    mean over the batch, which replicas that see parts of a batch could not compute alike.
 
     Reference: Kingma & Welling 2014, "Auto-Encoding Variational Bayes", eq. 3 and 8.
     """
@@ -74,8 +74,8 @@ class VAE(LatentSampling, ObjectiveModel):
         )
         if num_importance_samples > 1 and (beta != 1.0 or free_bits or kl_warmup_epochs):
             raise ValueError(
-                "The importance-weighted bound has no separate KL: num_importance_samples > 1 needs "
-                f"beta=1, free_bits=0, kl_warmup_epochs=0. Received beta={beta}, "
+                "The importance-weighted bound has no separate KL: num_importance_samples > 1 "
+                f"needs beta=1, free_bits=0, kl_warmup_epochs=0. Received beta={beta}, "
                 f"free_bits={free_bits}, kl_warmup_epochs={kl_warmup_epochs}."
             )
         self.image_shape = checks.image_shape(encoder.input_shape[1:])

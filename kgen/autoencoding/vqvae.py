@@ -21,8 +21,8 @@ class VQVAE(ObjectiveModel):
     model. `perplexity` is exp of the entropy of the codes' use in the batch, from 1 to K.
 
     Args:
-        encoder: keras.Model from images `(batch, height, width, channels)` to `(batch, rows, columns,
-            code_dim)`.
+        encoder: keras.Model from images `(batch, height, width, channels)` to vectors `(batch,
+            rows, columns, code_dim)`.
         decoder: keras.Model from there to the likelihood's parameters `(batch, height, width,
             likelihood.params_size(image_shape))`.
         quantizer: `kgen.layers.VectorQuantizer(num_codes, code_dim)`.
@@ -92,7 +92,9 @@ class VQVAE(ObjectiveModel):
         )
 
     def _perplexity(self, indices):
-        use = tf.reduce_mean(tf.one_hot(tf.reshape(indices, (-1,)), self.quantizer.num_codes), axis=0)
+        use = tf.reduce_mean(
+            tf.one_hot(tf.reshape(indices, (-1,)), self.quantizer.num_codes), axis=0
+        )
         return tf.exp(-tf.reduce_sum(tf.math.xlogy(use, use)))
 
     def call(self, inputs, training=False):

@@ -56,8 +56,8 @@ def uniform_draws(seed, epoch, indices, *, num_draws):
         float32 tensor `(batch, num_draws)` in [0, 1), with 24 random bits.
 
     Reference:
-        Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators", with Stafford's
-        variant 13 of the mixing function.
+        Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"; the mixing
+        function is Stafford's variant 13.
     """
     gamma = tf.constant(_GOLDEN_GAMMA, tf.uint64)
     key = _mix(tf.constant(seed % 2**64, tf.uint64) + gamma)

@@ -131,8 +131,8 @@ def batches_from_stream(examples, *, batch_size, shuffle, seed, drop_remainder):
     def batches_of_epoch(epoch):
         ordered = examples
         if shuffle:
-            # The seed of this function's graph; else tf.random.set_seed would change the order.
-            tf.random.set_seed(0)
+            # The seed of this function's graph; else the program's would change the order.
+            tf.random.set_seed(1)
             draw = tf.random.stateless_uniform(
                 (), seed=_pair(seed, epoch), minval=1, maxval=2**31 - 1, dtype=tf.int64
             )

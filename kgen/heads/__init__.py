@@ -3,6 +3,8 @@
 from kgen.heads.flows import AutoregressiveFlowPrior as AutoregressiveFlowPrior
 from kgen.heads.flows import CouplingFlowPrior as CouplingFlowPrior
 from kgen.heads.flows import InverseAutoregressiveFlow as InverseAutoregressiveFlow
+from kgen.heads.head import Head as Head
+from kgen.heads.head import location as location
 from kgen.heads.likelihoods import Bernoulli as Bernoulli
 from kgen.heads.likelihoods import Categorical as Categorical
 from kgen.heads.likelihoods import ContinuousBernoulli as ContinuousBernoulli
@@ -11,11 +13,9 @@ from kgen.heads.likelihoods import Normal as Normal
 from kgen.heads.posteriors import DiagonalLaplace as DiagonalLaplace
 from kgen.heads.posteriors import DiagonalLogistic as DiagonalLogistic
 from kgen.heads.posteriors import DiagonalNormal as DiagonalNormal
-from kgen.heads.posteriors import Head as Head
 from kgen.heads.posteriors import LogNormal as LogNormal
 from kgen.heads.posteriors import MixtureOfNormals as MixtureOfNormals
 from kgen.heads.posteriors import RelaxedOneHotCategorical as RelaxedOneHotCategorical
-from kgen.heads.posteriors import location as location
 from kgen.heads.priors import MixtureOfNormalsPrior as MixtureOfNormalsPrior
 from kgen.heads.priors import Prior as Prior
 from kgen.heads.priors import StandardLogNormal as StandardLogNormal

@@ -8,7 +8,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from kgen import checks
-from kgen.heads.posteriors import positive_number
 from kgen.heads.priors import Prior
 from kgen.networks.autoregressive import masked_autoregressive
 
@@ -155,7 +154,7 @@ class InverseAutoregressiveFlow(keras.layers.Layer):
         self.num_flows = checks.positive_integer("num_flows", num_flows)
         self.hidden_units = tuple(hidden_units)
         self.context_dim = checks.at_least("context_dim", context_dim, 0)
-        self.min_scale = positive_number("min_scale", min_scale)
+        self.min_scale = checks.positive_number("min_scale", min_scale)
         self.networks = [
             masked_autoregressive(
                 latent_dim, self.hidden_units, 2, context_dim=context_dim, activation="tanh"

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from kgen import checks
-from kgen.heads.posteriors import Head, positive_number
+from kgen.heads.head import Head
 
 tfd = tfp.distributions
 
@@ -72,8 +72,8 @@ class Normal(Head):
     """
 
     def __init__(self, scale=None, *, min_scale=1e-3):
-        self.scale = None if scale is None else positive_number("scale", scale)
-        self.min_scale = positive_number("min_scale", min_scale)
+        self.scale = None if scale is None else checks.positive_number("scale", scale)
+        self.min_scale = checks.positive_number("min_scale", min_scale)
 
     @property
     def params_per_unit(self):
@@ -116,7 +116,7 @@ class DiscretizedLogistic(Head):
 
     def __init__(self, num_levels=256, *, min_scale=4e-4):
         self.num_levels = _check_num_levels(num_levels)
-        self.min_scale = positive_number("min_scale", min_scale)
+        self.min_scale = checks.positive_number("min_scale", min_scale)
 
     def distribution(self, params):
         """Returns discretized logistic pixels."""

@@ -5,110 +5,13 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from kgen import checks
+from kgen.heads.head import Head
 
 tfd = tfp.distributions
 
 # log(1e-25) = -58: far below any component that matters, yet 1 / 1e-25, the slope of the logarithm
 # there, times a loss scale of 2**24 (mixed_float16) is still a finite float32.
 _SMALLEST_COMPONENT = 1e-25
-
-
-def positive_number(name, value):
-    """Returns `value` as a float, or raises ValueError if it is not finite and above 0."""
-    checks.at_least(name, value, 0.0)
-    if not 0.0 < value < float("inf"):
-        raise ValueError(f"{name} must be a finite number above 0, received {value!r}.")
-    return float(value)
-
-
-def location(distribution):
-    """One typical point of a distribution, without noise.
-
-    The mean where it is known. Otherwise the image of the noise's centre: `f(location(base))` for a
-    flow `z = f(base)`, and `softmax(logits / temperature)` (equal noise for every category) for
-    relaxed one-hot variables.
-
-    Returns a float32 tensor of shape `batch_shape + event_shape`.
-    """
-    try:
-        return distribution.mean()
-    except NotImplementedError:
-        pass
-    # No isinstance: `tfd.Independent(...)` and `tfd.TransformedDistribution(...)` make objects of
-    # private classes that are not their subclasses when a part of them is no composite tensor.
-    if hasattr(distribution, "bijector"):
-        return distribution.bijector.forward(location(distribution.distribution))
-    if hasattr(distribution, "distribution"):
-        return location(distribution.distribution)
-    return distribution.centre()
-
-
-class Head:
-    """A map from a tensor of parameters to a TFP distribution.
-
-    The last axis of the parameters holds `params_size(event_shape)` numbers; their other axes are
-    the batch axis and `event_shape[:-1]`. All axes but the first are event axes.
-
-    A subclass sets `params_per_unit`, the number of parameters for one entry of the event's last
-    axis, and overrides `distribution`, which receives float32 parameters of a size that fits.
-    """
-
-    params_per_unit = None
-
-    def __call__(self, params):
-        """Returns the distribution, of batch shape `(batch,)`.
-
-        Args:
-            params: float tensor `(batch, *event_shape[:-1], params_size)`. It is cast to float32:
-                densities in half precision lose the loss itself.
-
-        Raises:
-            ValueError: if the last axis does not fit this head.
-        """
-        params = tf.cast(tf.convert_to_tensor(params), tf.float32)
-        if params.shape.rank is None or params.shape.rank < 2 or params.shape[-1] is None:
-            raise ValueError(
-                f"{type(self).__name__} needs params of shape (batch, ..., params_size) with a "
-                f"known rank and last axis, received shape {params.shape}."
-            )
-        self.event_size(params.shape[-1])
-        return self.distribution(params)
-
-    def distribution(self, params):
-        """Returns the distribution for float32 `params` whose last axis fits."""
-        raise NotImplementedError(f"{type(self).__name__} must override `distribution`.")
-
-    def params_size(self, event_shape):
-        """Returns the size of the last axis of the parameters for events of `event_shape`."""
-        return int(event_shape[-1]) * self.params_per_unit
-
-    def event_size(self, params_last_axis):
-        """Returns the size of the event's last axis: the inverse of `params_size`.
-
-        Raises:
-            ValueError: if no event has parameters of this size.
-        """
-        if params_last_axis < 1 or params_last_axis % self.params_per_unit:
-            raise ValueError(
-                f"{self!r} takes {self.params_per_unit} parameters for each entry of the event's "
-                f"last axis, so the last axis of `params` must be a positive multiple of "
-                f"{self.params_per_unit}; received {params_last_axis}. Give the network "
-                f"`head.params_size(event_shape)` outputs."
-            )
-        return params_last_axis // self.params_per_unit
-
-    def get_config(self):
-        """Returns the constructor's arguments."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config):
-        """Returns the head that `get_config` describes."""
-        return cls(**config)
-
-    def __repr__(self):
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
 
 
 class LocationScaleHead(Head):
@@ -124,7 +27,7 @@ class LocationScaleHead(Head):
     family = None
 
     def __init__(self, *, min_scale=1e-5):
-        self.min_scale = positive_number("min_scale", min_scale)
+        self.min_scale = checks.positive_number("min_scale", min_scale)
 
     def distribution(self, params):
         """Returns the product over the event of the one-dimensional distributions."""
@@ -214,7 +117,7 @@ class MixtureOfNormals(Head):
 
     def __init__(self, num_components, *, min_scale=1e-5):
         self.num_components = checks.positive_integer("num_components", num_components)
-        self.min_scale = positive_number("min_scale", min_scale)
+        self.min_scale = checks.positive_number("min_scale", min_scale)
 
     def distribution(self, params):
         """Returns the mixture; positions before the last axis are independent."""
@@ -282,7 +185,7 @@ class RelaxedOneHotCategorical(Head):
     def __init__(self, num_categories, *, temperature=0.5):
         checks.positive_integer("num_categories", num_categories)
         self.num_categories = checks.at_least("num_categories", num_categories, 2)
-        self.temperature = positive_number("temperature", temperature)
+        self.temperature = checks.positive_number("temperature", temperature)
 
     def distribution(self, params):
         """Returns the distribution over the concatenated relaxed one-hot vectors."""

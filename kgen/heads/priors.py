@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from kgen import checks
-from kgen.heads.posteriors import ConcatenatedRelaxedOneHot, positive_number
+from kgen.heads.posteriors import ConcatenatedRelaxedOneHot
 
 tfd = tfp.distributions
 
@@ -115,7 +115,7 @@ class UniformRelaxedOneHot(Prior):
         self.latent_dim = checks.positive_integer("latent_dim", latent_dim)
         checks.positive_integer("num_categories", num_categories)
         self.num_categories = checks.at_least("num_categories", num_categories, 2)
-        self.temperature = positive_number("temperature", temperature)
+        self.temperature = checks.positive_number("temperature", temperature)
         if latent_dim % num_categories:
             raise ValueError(
                 f"latent_dim must be a multiple of num_categories={num_categories}, "
@@ -161,7 +161,7 @@ class MixtureOfNormalsPrior(Prior):
         super().__init__(**kwargs)
         self.latent_dim = checks.positive_integer("latent_dim", latent_dim)
         self.num_components = checks.positive_integer("num_components", num_components)
-        self.min_scale = positive_number("min_scale", min_scale)
+        self.min_scale = checks.positive_number("min_scale", min_scale)
         shape = (num_components, latent_dim)
         self.logits = self._add_parameter("logits", (num_components,), "zeros")
         self.loc = self._add_parameter("loc", shape, keras.initializers.RandomNormal(stddev=1.0))

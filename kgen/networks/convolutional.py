@@ -83,9 +83,7 @@ def convolutional_feature_encoder(image_shape, output_dim, *, filters=(32, 64), 
     return keras.Model(inputs, outputs, name="encoder")
 
 
-def convolutional_feature_decoder(
-    input_dim, output_shape, *, filters=(64, 32), activation="relu"
-):
+def convolutional_feature_decoder(input_dim, output_shape, *, filters=(64, 32), activation="relu"):
     """The mirror of `convolutional_feature_encoder`.
 
     Args:

@@ -1,0 +1,136 @@
+"""From a name to a prepared TFDS builder."""
+
+import difflib
+import os
+import pathlib
+import socket
+import urllib.request
+
+# Where Debian's package dataset-fashion-mnist puts its files.
+FASHION_MNIST_FOLDER = "/usr/share/datasets/fashion-mnist"
+FASHION_MNIST_CLASSES = (
+    "T-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+_FASHION_MNIST_HOST = "fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+
+
+def find_builder(name, data_dir=None):
+    """The TFDS builder of a name; nothing is downloaded or prepared.
+
+    Args:
+        name: "digits", "gaussian_ring", "cifar10", "image_folder/size=64,source=/my/images": a name
+            of TFDS or of `kgen.data.builders`, perhaps with a configuration, a version or
+            arguments, as in `tfds.builder`. Or a builder, which is returned.
+        data_dir: folder of prepared data sets, TFDS' own by default.
+
+    Returns:
+        tfds.core.DatasetBuilder.
+
+    Raises:
+        ValueError: if the name does not exist, with the names near it.
+    """
+    import tensorflow_datasets as tfds
+
+    from kgen.data import builders
+
+    if isinstance(name, tfds.core.DatasetBuilder):
+        if data_dir is not None:
+            raise ValueError("Give data_dir to the builder, not beside it.")
+        return name
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"Expected the name of a data set or a TFDS builder, received {name!r}.")
+    base = name.split("/")[0].split(":")[0]
+    folder = pathlib.Path(os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)) / base
+    known = sorted(tfds.list_builders(with_community_datasets=False))
+    # A name before ":" is a namespace ("huggingface:mnist"); a folder may hold a data set alone.
+    if base not in known and not name.startswith(f"{base}:") and not folder.is_dir():
+        near = difflib.get_close_matches(base, known, n=5) or builders.NAMES
+        raise ValueError(
+            f"Unknown data set '{base}'. Near names: {', '.join(near)}. "
+            "All names: tensorflow_datasets.list_builders()."
+        )
+    if base in ("image_folder", "idx_images") and "source=" not in name:
+        raise ValueError(
+            f"'{base}' needs its folder: '{base}/source=/path/to/folder', or a builder such as "
+            "kgen.data.builders.ImageFolder(source=folder, size=64)."
+        )
+    builder = tfds.builder(name, data_dir=data_dir)
+    if base == "fashion_mnist" and not builder.is_prepared() and _has_local_fashion_mnist():
+        return builders.IdxImages(
+            source=FASHION_MNIST_FOLDER, class_names=FASHION_MNIST_CLASSES, data_dir=data_dir
+        )
+    return builder
+
+
+def is_local(builder):
+    """Whether a data set can be prepared without a network."""
+    from kgen.data import builders
+
+    return builder.name in builders.NAMES
+
+
+def prepare(builder):
+    """Download and prepare a data set if it is not there yet.
+
+    Args:
+        builder: tfds.core.DatasetBuilder.
+
+    Returns:
+        The prepared builder.
+
+    Raises:
+        RuntimeError: if it could not be downloaded or prepared, with what to do.
+    """
+    import tensorflow_datasets as tfds
+
+    if builder.is_prepared():
+        return builder
+    if builder.name == "fashion_mnist" and _is_offline(_FASHION_MNIST_HOST):
+        # TFDS would try again and again, for minutes.
+        raise RuntimeError(_advice(builder, f"{_FASHION_MNIST_HOST} cannot be reached"))
+    config = tfds.download.DownloadConfig(try_download_gcs=not is_local(builder))
+    try:
+        builder.download_and_prepare(download_config=config)
+    except Exception as error:
+        # Another process, such as a worker of the same training, may have been faster.
+        if builder.is_prepared():
+            builder.info.read_from_directory(builder.data_dir)
+            return builder
+        cause = f"{type(error).__name__}: {error}"
+        raise RuntimeError(_advice(builder, cause)) from error
+    return builder
+
+
+def _advice(builder, cause):
+    from kgen.data import builders
+
+    message = f"Could not prepare the data set '{builder.name}' in {builder.data_dir}: {cause}."
+    if builder.name == "fashion_mnist":
+        return f"{message} Without a network: apt-get install dataset-fashion-mnist."
+    if is_local(builder):
+        return f"{message} data_dir chooses another folder."
+    return f"{message} Data sets that need no network: {', '.join(builders.NAMES)}."
+
+
+def _has_local_fashion_mnist():
+    names = ("train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz")
+    return all((pathlib.Path(FASHION_MNIST_FOLDER) / name).is_file() for name in names)
+
+
+def _is_offline(host):
+    if urllib.request.getproxies():
+        return False
+    try:
+        socket.getaddrinfo(host, 80)
+    except OSError:
+        return True
+    return False

@@ -1,0 +1,102 @@
+"""Which features of a TFDS data set are the images (or points) and the labels."""
+
+import math
+
+import numpy as np
+
+
+def find_images(builder):
+    """The name and the feature of a data set's images.
+
+    Args:
+        builder: tfds.core.DatasetBuilder.
+
+    Returns:
+        (name, feature). The feature is uint8 `(height, width, channels)`, or float32 `(dim,)` for
+        points such as those of `gaussian_ring`.
+
+    Raises:
+        ValueError: if there is no such feature, or several, or if images differ in size.
+    """
+    features = _top_level(builder)
+    candidates = [name for name, feature in features.items() if _is_image(feature)]
+    candidates = candidates or [name for name in features if name == "point"]
+    supervised = builder.info.supervised_keys
+    preferred = ("image", supervised[0] if supervised else None)
+    chosen = next((name for name in preferred if name in candidates), None)
+    if chosen is None and len(candidates) == 1:
+        chosen = candidates[0]
+    if chosen is None:
+        number = "several image features" if candidates else "no image feature"
+        raise ValueError(
+            f"'{builder.name}' has {number}. Its features: {_listing(features)}. "
+            "kgen.data.from_arrays takes what you read yourself."
+        )
+    feature = features[chosen]
+    if None in feature.shape:
+        raise ValueError(
+            f"The images of '{builder.name}' differ in size: feature '{chosen}' has shape "
+            f"{feature.shape}. Write them to a folder and load that with "
+            "kgen.data.builders.ImageFolder(source=folder, size=64), which resizes and crops."
+        )
+    if chosen != "point" and feature.np_dtype != np.uint8:
+        raise ValueError(
+            f"Expected uint8 images, received feature '{chosen}' of dtype "
+            f"{np.dtype(feature.np_dtype).name} in '{builder.name}', whose range is not known. "
+            "Scale them to [0, 1] and use kgen.data.from_arrays."
+        )
+    return chosen, feature
+
+
+def find_labels(builder):
+    """The name and the feature of a data set's integer labels, or (None, None)."""
+    features = _top_level(builder)
+    supervised = builder.info.supervised_keys
+    if supervised and supervised[1] in features and _is_integer(features[supervised[1]]):
+        return supervised[1], features[supervised[1]]
+    classes = [name for name, feature in features.items() if hasattr(feature, "num_classes")]
+    classes = [name for name in classes if features[name].shape == ()]
+    name = "label" if "label" in classes else classes[0] if len(classes) == 1 else None
+    return name, features.get(name)
+
+
+def require_labels(builder):
+    """The name of the label feature, or a ValueError that lists the features."""
+    name, _ = find_labels(builder)
+    if name is None:
+        raise ValueError(
+            f"labels=True, but '{builder.name}' has no single integer label. Its features: "
+            f"{_listing(_top_level(builder))}."
+        )
+    return name
+
+
+def decoded_bytes(feature):
+    """Bytes of one decoded example of a feature."""
+    return math.prod(feature.shape) * np.dtype(feature.np_dtype).itemsize
+
+
+def _top_level(builder):
+    features = builder.info.features
+    return dict(features.items()) if hasattr(features, "items") else {"": features}
+
+
+def _is_image(feature):
+    import tensorflow_datasets as tfds
+
+    if isinstance(feature, tfds.features.Image):
+        # Masks are images to TFDS, but not data to model.
+        return not isinstance(feature, tfds.features.LabeledImage)
+    return (
+        isinstance(feature, tfds.features.Tensor)
+        and len(feature.shape) == 3
+        and feature.np_dtype == np.uint8
+    )
+
+
+def _is_integer(feature):
+    return feature.shape == () and np.issubdtype(np.dtype(feature.np_dtype), np.integer)
+
+
+def _listing(features):
+    return ", ".join(f"{name}: {type(feature).__name__}" for name, feature in features.items())

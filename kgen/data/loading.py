@@ -1,0 +1,117 @@
+"""Data sets by name, as batches that training reads."""
+
+import tensorflow as tf
+
+from kgen import checks
+from kgen.data import pipeline
+from kgen.data.catalog import find_builder, prepare
+from kgen.data.features import decoded_bytes, find_images, require_labels
+from kgen.data.summary import pixel_levels
+
+# Splits whose decoded images are smaller are held in memory under cache="auto".
+MEMORY_CACHE_BYTES = 256 << 20
+
+
+def load(
+    name,
+    split="train",
+    *,
+    batch_size=128,
+    shuffle=False,
+    seed=0,
+    labels=False,
+    binarize=None,
+    drop_remainder=False,
+    cache="auto",
+    data_dir=None,
+):
+    """Batches of float32 images in [0, 1], channels last, from any data set of TFDS.
+
+    The order and the binary draws are functions of (seed, epoch): see `kgen.data.set_epoch`.
+    Nothing is repeated. Integers are scaled by their largest value; points stay as they are.
+
+    Args:
+        name: a name of TFDS or of `kgen.data.builders`, or a TFDS builder. `fashion_mnist` is read
+            from Debian's package dataset-fashion-mnist where that is installed.
+        split: "train", "test", "train[:80%]", ... as in TFDS.
+        batch_size: int of at least 1. The last batch may be smaller.
+        shuffle: whether each epoch has its own order. Cached data are permuted; data streamed from
+            disk are shuffled within a buffer of 128 MiB.
+        seed: int.
+        labels: whether to give `(images, labels)`, the labels int32 `(batch,)`.
+        binarize: None, "threshold", "fixed" or "dynamic", as in
+            `kgen.data.binarization.binarize_images`.
+        drop_remainder: whether to drop a last, smaller batch.
+        cache: True holds the decoded split in memory, as uint8; False streams it from disk, in
+            memory that does not grow with the data; "auto" chooses True below 256 MiB.
+        data_dir: folder of prepared data sets, TFDS' own by default.
+
+    Returns:
+        tf.data.Dataset of known cardinality.
+
+    Raises:
+        ValueError: for an unknown name or split, an empty split, data that are not images of one
+            size, or arguments that would give no batch.
+        RuntimeError: if the data set can be neither downloaded nor prepared.
+    """
+    checks.positive_integer("batch_size", batch_size)
+    if cache not in (True, False, "auto"):
+        raise ValueError(f"cache must be True, False or 'auto', received {cache!r}.")
+    builder = find_builder(name, data_dir)
+    image_name, image = find_images(builder)
+    names = [image_name, require_labels(builder)] if labels else [image_name]
+    builder = prepare(builder)
+    num_examples = _count(builder, split)
+    pipeline.check_arguments(
+        num_examples, batch_size=batch_size, drop_remainder=drop_remainder, binarize=binarize
+    )
+    num_levels, max_value = pixel_levels(builder, image)
+    if binarize is not None and num_levels is None:
+        raise ValueError(f"binarize={binarize!r} needs images, but '{builder.name}' holds points.")
+
+    examples = _read(builder, split, names)
+    order = dict(batch_size=batch_size, shuffle=shuffle, seed=seed, drop_remainder=drop_remainder)
+    if cache == "auto":
+        cache = num_examples * decoded_bytes(image) < MEMORY_CACHE_BYTES
+    if cache:
+        arrays = pipeline.read_into_memory(examples, num_examples)
+        batches_of_epoch = pipeline.batches_in_memory(arrays, **order)
+    else:
+        batches_of_epoch = pipeline.batches_from_stream(examples, **order)
+    return pipeline.assemble(
+        batches_of_epoch,
+        num_examples,
+        batch_size=batch_size,
+        drop_remainder=drop_remainder,
+        seed=seed,
+        binarize=binarize,
+        num_levels=num_levels,
+        max_value=max_value,
+    )
+
+
+def _count(builder, split):
+    try:
+        num_examples = builder.info.splits[split].num_examples
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"Unknown split '{split}' of '{builder.name}'. Its splits: "
+            f"{', '.join(builder.info.splits)}, and parts such as 'train[:80%]'."
+        ) from error
+    if num_examples == 0:
+        raise ValueError(f"Split '{split}' of '{builder.name}' is empty.")
+    return num_examples
+
+
+def _read(builder, split, names):
+    import tensorflow_datasets as tfds
+
+    examples = builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        decoders=tfds.decode.PartialDecoding(dict.fromkeys(names, True)),
+        read_config=tfds.ReadConfig(try_autocache=False),
+    )
+    return examples.map(
+        lambda example: tuple(example[name] for name in names), num_parallel_calls=tf.data.AUTOTUNE
+    )
