@@ -216,8 +216,8 @@ class BackupAndRestore(keras.callbacks.Callback):
             raise OSError(error.errno, message) from error
 
     def _remove_leftovers(self):
-        for partial in self.backup_dir.glob(f".{self.path.name}.*.partial"):
-            partial.unlink(missing_ok=True)
+        for path in self.backup_dir.glob(f".{self.path.name}.*.partial"):
+            path.unlink(missing_ok=True)
 
     def _extend_history(self):
         # `History` forgets its epochs when training begins, after this callback's turn.
@@ -255,10 +255,8 @@ class BackupAndRestore(keras.callbacks.Callback):
                     raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
                 state = json.loads(archive.read("state.json"))
         except (zipfile.BadZipFile, KeyError, NotImplementedError, ValueError, EOFError) as error:
-            raise ValueError(
-                f"The backup {self.path} cannot be read: {error}. Delete the file to train from "
-                "the beginning."
-            ) from error
+            message = f"The backup {self.path} cannot be read: {error}. Delete it to train anew."
+            raise ValueError(message) from error
         self._check_fingerprint(state["fingerprint"])
         self._build(state["build_config"])
         variables = _state_variables(self.model)

@@ -246,6 +246,7 @@ def training_curves(history, path):
                 stride = max(1, num_epochs // len(values))
                 epochs = stride * np.arange(1, len(values) + 1)
                 axes.plot(epochs, values, label=label, marker="." if len(values) < 30 else None)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     with replace_atomically(path) as stream:

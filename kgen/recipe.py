@@ -11,7 +11,7 @@ import time
 
 import keras
 import tensorflow as tf
-from absl import app, flags
+from absl import app, flags, logging
 
 _DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
 
@@ -33,7 +33,13 @@ def run(main, config_class):
         define = _DEFINE.get(type(field.default), flags.DEFINE_string)
         define(field.name, field.default, field.metadata["help"])
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[field.name])
-    app.run(lambda argv: main(config_class(**{f.name: flags.FLAGS[f.name].value for f in fields})))
+
+    def start(argv):
+        # TensorFlow reports every renamed input of an export at the level of information.
+        logging.set_verbosity(logging.WARNING)
+        main(config_class(**{field.name: flags.FLAGS[field.name].value for field in fields}))
+
+    app.run(start)
 
 
 def strategy(name):

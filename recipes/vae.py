@@ -39,7 +39,7 @@ class Config:
     kl_warmup_epochs: int = option(0, "epochs over which the weight of the KL grows from 0")
     num_importance_samples: int = option(1, "above 1: the importance-weighted bound (IWAE)")
     batch_size: int = option(128, "images a step, over all replicas")
-    epochs: int = option(60, "passes over the training images")
+    epochs: int = option(100, "passes over the training images")
     learning_rate: float = option(1e-3, "Adam's")
     bound_samples: int = option(100, "samples of the importance-weighted bound on the test images")
     strategy: str = option("none", "none, mirrored or multi_worker")
@@ -122,9 +122,9 @@ def main(config):
             epochs=config.epochs,
             verbose=recipe.verbosity(),
             callbacks=[
-                backup,
                 keras.callbacks.TensorBoard(config.run_dir),
                 callbacks.PictureLogger(config.run_dir, pictures, every=max(1, config.epochs // 5)),
+                backup,  # Last: once an epoch is backed up, it is not run again.
             ],
         )
     with recipe.timer(seconds, "evaluation"):

@@ -82,7 +82,8 @@ class VQVAE(ObjectiveModel):
         quantized, indices = self.quantizer(latents, training=training)
         likelihood = self.likelihood(self.decoder(quantized, training=training))
         reconstruction = -likelihood.log_prob(x)
-        commitment = losses.commitment(tf.cast(latents, tf.float32), self.quantizer.lookup(indices))
+        # Against the codes as they were: a training call has moved the codebook since.
+        commitment = losses.commitment(tf.cast(latents, tf.float32), quantized)
         perplexity = tf.fill(tf.shape(commitment), self._perplexity(indices))
         return dict(
             loss=reconstruction + self.beta * commitment,
@@ -92,9 +93,12 @@ class VQVAE(ObjectiveModel):
         )
 
     def _perplexity(self, indices):
-        use = tf.reduce_mean(
+        use = tf.reduce_sum(
             tf.one_hot(tf.reshape(indices, (-1,)), self.quantizer.num_codes), axis=0
         )
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            use = tf.distribute.get_replica_context().all_reduce("SUM", use)
+        use /= tf.reduce_sum(use)
         return tf.exp(-tf.reduce_sum(tf.math.xlogy(use, use)))
 
     def call(self, inputs, training=False):

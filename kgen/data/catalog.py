@@ -1,10 +1,13 @@
 """From a name to a prepared TFDS builder."""
 
+import contextlib
 import difflib
 import os
 import pathlib
 import socket
 import urllib.request
+
+from kgen.data.quiet import quiet_preparation, quiet_warnings
 
 # Where Debian's package dataset-fashion-mnist puts its files.
 FASHION_MNIST_FOLDER = "/usr/share/datasets/fashion-mnist"
@@ -63,12 +66,13 @@ def find_builder(name, data_dir=None):
             f"'{base}' needs its folder: '{base}/source=/path/to/folder', or a builder such as "
             "kgen.data.builders.ImageFolder(source=folder, size=64)."
         )
-    builder = tfds.builder(name, data_dir=data_dir)
-    if base == "fashion_mnist" and not builder.is_prepared() and _has_local_fashion_mnist():
-        return builders.IdxImages(
-            source=FASHION_MNIST_FOLDER, class_names=FASHION_MNIST_CLASSES, data_dir=data_dir
-        )
-    return builder
+    with quiet_warnings():
+        builder = tfds.builder(name, data_dir=data_dir)
+        if base == "fashion_mnist" and not builder.is_prepared() and _has_local_fashion_mnist():
+            return builders.IdxImages(
+                source=FASHION_MNIST_FOLDER, class_names=FASHION_MNIST_CLASSES, data_dir=data_dir
+            )
+        return builder
 
 
 def is_local(builder):
@@ -89,30 +93,45 @@ def prepare(builder):
 
     Raises:
         RuntimeError: if it could not be downloaded or prepared, with what to do.
+        ValueError: if a file of a local data set is not what it should be.
     """
+    if not _is_prepared(builder):
+        _download_and_prepare(builder)
+    if not builder.info.splits:
+        # Another process prepared it after this builder had looked.
+        builder.info.read_from_directory(builder.data_dir)
+    return builder
+
+
+def _download_and_prepare(builder):
     import tensorflow_datasets as tfds
 
-    if builder.is_prepared():
-        return builder
     if builder.name == "fashion_mnist" and _is_offline(_FASHION_MNIST_HOST):
         # TFDS would try again and again, for minutes.
         raise RuntimeError(_advice(builder, f"{_FASHION_MNIST_HOST} cannot be reached"))
-    config = tfds.download.DownloadConfig(try_download_gcs=not is_local(builder))
     try:
-        builder.download_and_prepare(download_config=config)
+        with quiet_preparation() if is_local(builder) else contextlib.nullcontext():
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+            )
     except Exception as error:
-        # Another process, such as a worker of the same training, may have been faster.
-        if builder.is_prepared():
-            builder.info.read_from_directory(builder.data_dir)
-            return builder
-        cause = f"{type(error).__name__}: {error}"
-        raise RuntimeError(_advice(builder, cause)) from error
-    return builder
+        if _is_prepared(builder):
+            # Another process, such as a worker of the same training, was faster.
+            return
+        if is_local(builder) and isinstance(error, ValueError):
+            raise
+        raise RuntimeError(_advice(builder, f"{type(error).__name__}: {error}")) from error
+
+
+def _is_prepared(builder):
+    with quiet_warnings():
+        return builder.is_prepared()
 
 
 def _advice(builder, cause):
     from kgen.data import builders
 
+    cause = cause.rstrip(".")
     message = f"Could not prepare the data set '{builder.name}' in {builder.data_dir}: {cause}."
     if builder.name == "fashion_mnist":
         return f"{message} Without a network: apt-get install dataset-fashion-mnist."

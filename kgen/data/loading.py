@@ -6,6 +6,7 @@ from kgen import checks
 from kgen.data import pipeline
 from kgen.data.catalog import find_builder, prepare
 from kgen.data.features import decoded_bytes, find_images, require_labels
+from kgen.data.quiet import quiet_warnings
 from kgen.data.summary import pixel_levels
 
 # Splits whose decoded images are smaller are held in memory under cache="auto".
@@ -106,12 +107,13 @@ def _count(builder, split):
 def _read(builder, split, names):
     import tensorflow_datasets as tfds
 
-    examples = builder.as_dataset(
-        split=split,
-        shuffle_files=False,
-        decoders=tfds.decode.PartialDecoding(dict.fromkeys(names, True)),
-        read_config=tfds.ReadConfig(try_autocache=False),
-    )
+    with quiet_warnings():
+        examples = builder.as_dataset(
+            split=split,
+            shuffle_files=False,
+            decoders=tfds.decode.PartialDecoding(dict.fromkeys(names, True)),
+            read_config=tfds.ReadConfig(try_autocache=False),
+        )
     return examples.map(
         lambda example: tuple(example[name] for name in names), num_parallel_calls=tf.data.AUTOTUNE
     )

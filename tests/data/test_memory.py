@@ -1,0 +1,112 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kgen.data import loading
+
+SHAPE = (64, 64, 3)
+COUNTS = (3_000, 15_000)
+ROOT = pathlib.Path(__file__).parents[2]
+
+# Prints the peak of resident memory in bytes.
+PROBE = """
+import resource, sys
+import tensorflow_datasets as tfds
+from kgen.data import load, pipeline
+pipeline.SHUFFLE_BUFFER_BYTES = 8 << 20
+builder = tfds.builder_from_directory(sys.argv[1])
+count = 0
+for batch in load(builder, batch_size=64, shuffle=True, cache=False):
+    count += len(batch)
+assert count == builder.info.splits["train"].num_examples
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def prepare_noise(count, data_dir):
+    import tensorflow_datasets as tfds
+
+    from kgen.data.builders.features import images_and_labels
+
+    class Noise(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            return tfds.core.DatasetInfo(builder=self, features=images_and_labels(SHAPE, ()))
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            image = np.random.default_rng(0).integers(256, size=SHAPE, dtype=np.uint8)
+            for row in range(count):
+                yield row, {"image": image}
+
+    builder = Noise(data_dir=data_dir)
+    builder.download_and_prepare()
+    return builder.data_dir
+
+
+def test_streaming_takes_memory_that_does_not_grow_with_the_data(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    probes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROBE, prepare_noise(count, tmp_path / str(count))],
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        for count in COUNTS
+    ]
+    small, large = (int(probe.communicate(timeout=120)[0]) for probe in probes)
+    growth_of_data = (COUNTS[1] - COUNTS[0]) * np.prod(SHAPE)
+    # Allocators and thread pools vary by some tens of MB; the data grow by 147 MB.
+    assert large - small < growth_of_data / 3
+
+
+def test_auto_streams_what_is_large(data_dir, monkeypatch):
+    def in_memory():
+        read = []
+        monkeypatch.setattr(
+            loading.pipeline, "read_into_memory", lambda *args: read.append(1) or unpatched(*args)
+        )
+        loading.load("digits", "test", data_dir=data_dir)
+        return bool(read)
+
+    unpatched = loading.pipeline.read_into_memory
+    assert in_memory()
+    monkeypatch.setattr(loading, "MEMORY_CACHE_BYTES", 297 * 64)
+    assert not in_memory()
+    monkeypatch.setattr(loading, "MEMORY_CACHE_BYTES", 297 * 64 + 1)
+    assert in_memory()
+
+
+def test_memory_holds_bytes_not_floats(data_dir):
+    from kgen.data.catalog import find_builder, prepare
+
+    builder = prepare(find_builder("digits", data_dir))
+    examples = loading._read(builder, "test", ["image"])
+    (images,) = loading.pipeline.read_into_memory(examples, 297)
+    assert images.dtype == np.uint8 and images.shape == (297, 8, 8, 1)
+
+
+def test_a_wrong_count_is_not_silent(data_dir):
+    dataset = loading.pipeline.assemble(
+        loading.pipeline.batches_in_memory(
+            (np.zeros((5, 2), np.float32),),
+            batch_size=2,
+            shuffle=False,
+            seed=0,
+            drop_remainder=False,
+        ),
+        9,
+        batch_size=2,
+        drop_remainder=False,
+        seed=0,
+        binarize=None,
+    )
+    with pytest.raises(Exception, match="cardinality"):
+        list(dataset)
