@@ -135,8 +135,8 @@ class BaseModel(keras.Model):
         return fold_in(fold_in(seed, tf.cast(step, tf.int32)), tf.cast(replica, tf.int32))
 
     def _step(self):
-        # A loss-scale optimizer's own counter stands still; the wrapped one's counts.
-        return getattr(self.optimizer, "inner_optimizer", self.optimizer).iterations
+        # Not `iterations`: that counts updates, and stands still while gradients accumulate.
+        return getattr(self.optimizer, "inner_optimizer", self.optimizer)._iterations
 
     def _gradient_loss(self, terms, sample_weight, losses):
         """This replica's share of the mean over the global batch; Keras sums the shares."""

@@ -104,6 +104,16 @@ def terms(model, received):
             )
 
 
+def no_missing_terms(model, received):
+    """Raise ValueError if a term that the model declares was never returned: it would show as 0."""
+    missing = sorted(set(model.metrics_names) - set(received))
+    if missing:
+        raise ValueError(
+            f"{type(model).__name__} declares the terms {missing} in its class attribute `terms`, "
+            f"but its objectives returned only {sorted(received)}."
+        )
+
+
 def first_batch(model, x, *, batch_size=None):
     """Check the data that `fit` or `evaluate` was given, before any step.
 

@@ -24,6 +24,9 @@ class ObjectiveModel(BaseModel):
 
     terms = ("loss",)
 
+    def _tracked_names(self):
+        return tuple(dict.fromkeys(("loss", *self.terms)))
+
     def objective(self, x, y=None, training=False):
         """The per-example terms of a batch.
 
@@ -66,6 +69,7 @@ class ObjectiveModel(BaseModel):
             lambda: self.objective(x, y, training=True),
             sample_weight,
         )
+        checks.no_missing_terms(self, terms)
         self.after_step()
         self._track(terms, sample_weight)
         return self._results()
@@ -75,6 +79,7 @@ class ObjectiveModel(BaseModel):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         terms = self.objective(x, y, training=False)
         checks.terms(self, terms)
+        checks.no_missing_terms(self, terms)
         losses = tf.cast(sum(self.losses), tf.float32) if self.losses else 0.0
         self._track({**terms, "loss": terms["loss"] + losses}, sample_weight)
         return self._results()
@@ -107,7 +112,9 @@ class AdversarialModel(BaseModel):
 
     def __init__(self, *, discriminator_steps=1, **kwargs):
         super().__init__(**kwargs)
-        self.discriminator_steps = checks.at_least("discriminator_steps", discriminator_steps, 1)
+        self.discriminator_steps = checks.positive_integer(
+            "discriminator_steps", discriminator_steps
+        )
 
     def _tracked_names(self):
         return ("discriminator_loss", "generator_loss", *self.terms)
@@ -187,7 +194,8 @@ class AdversarialModel(BaseModel):
                 lambda x=x_slice, y=y_slice: self.discriminator_objective(x, y, training=True),
                 weight,
             )
-            self._track(_named("discriminator", terms), weight)
+            discriminator_terms = _named("discriminator", terms)
+            self._track(discriminator_terms, weight)
         self._turn = self.discriminator_steps
         terms = self._minimize(
             self.generator_optimizer,
@@ -196,7 +204,9 @@ class AdversarialModel(BaseModel):
             weight,
         )
         self._turn = 0
-        self._track(_named("generator", terms), weight)
+        generator_terms = _named("generator", terms)
+        checks.no_missing_terms(self, {**discriminator_terms, **generator_terms})
+        self._track(generator_terms, weight)
         self.after_step()
         return self._results()
 
@@ -217,6 +227,8 @@ class AdversarialModel(BaseModel):
         # Both first: the running count is part of the noise's seed.
         discriminator_terms = self.discriminator_objective(x, y, training=False)
         generator_terms = self.generator_objective(x, y, training=False)
+        checks.terms(self, discriminator_terms)
+        checks.terms(self, generator_terms)
         self._track(_named("discriminator", discriminator_terms), sample_weight)
         self._track(_named("generator", generator_terms), sample_weight)
         return self._results()

@@ -149,7 +149,7 @@ def read_into_memory(examples, num_examples):
         for spec in examples.element_spec
     ]
     start = 0
-    for batch in examples.batch(1024).prefetch(2):
+    for batch in examples.batch(256).prefetch(2):
         stop = start + len(batch[0])
         for array, values in zip(arrays, batch, strict=True):
             array[start:stop] = values

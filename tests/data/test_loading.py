@@ -154,14 +154,14 @@ def test_unwritable_folder(tmp_path):
         (dict(name="image_folder"), "needs its folder"),
         (
             dict(name="imdb_reviews"),
-            "no image feature. Its features: label: ClassLabel, text: Text",
+            "no image feature. Its features: text: Text, label: ClassLabel",
         ),
         (
             dict(name="coco"),
             r"differ in size.*\(None, None, 3\).*ImageFolder\(source=folder, size=64",
         ),
         (dict(name="binarized_mnist", labels=True), "no single integer label. Its features: image"),
-        (dict(split="valid"), "Unknown split 'valid'.* Its splits: test, train"),
+        (dict(split="valid"), "Unknown split 'valid'.* Its splits: train, test"),
         (dict(split="train[:0%]"), r"'train\[:0%\]' of 'digits' is empty"),
         (dict(batch_size=0), "batch_size must be an integer of at least 1, received 0"),
         (dict(batch_size=2000, drop_remainder=True), "would drop all 1500 examples"),

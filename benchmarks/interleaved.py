@@ -1,0 +1,50 @@
+"""Timing in turns: what disturbs the machine for a while disturbs all contenders alike."""
+
+import gc
+import statistics
+import time
+
+
+def seconds_by_round(contenders, num_rounds):
+    """Wall-clock seconds of each contender in each round, after one round of warm-up.
+
+    Every second round runs in reverse, so that nobody always follows the same neighbour.
+
+    Args:
+        contenders: dict of name to a function without arguments, the work to time.
+        num_rounds: int >= 1.
+
+    Returns:
+        dict of name to a list of `num_rounds` seconds.
+    """
+    for train in contenders.values():
+        train()
+    seconds = {name: [] for name in contenders}
+    for number in range(num_rounds):
+        names = list(contenders)
+        for name in names[::-1] if number % 2 else names:
+            gc.collect()
+            start = time.perf_counter()
+            contenders[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(speeds, name, reference):
+    """The speed of one contender over another's, taken round by round.
+
+    Args:
+        speeds: dict of name to a list of speeds, one a round.
+        name: the contender above the line.
+        reference: the one below it.
+
+    Returns:
+        dict with `median`, `smallest` and `largest`.
+    """
+    ratios = [a / b for a, b in zip(speeds[name], speeds[reference], strict=True)]
+    return dict(median=statistics.median(ratios), smallest=min(ratios), largest=max(ratios))
+
+
+def fastest(speeds, names):
+    """The name with the largest median speed."""
+    return max(names, key=lambda name: statistics.median(speeds[name]))

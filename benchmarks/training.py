@@ -1,0 +1,193 @@
+"""Images a second in training, kgen beside bare Keras and PyTorch, in one process.
+
+    python -m benchmarks.training
+    python -m benchmarks.training --quick --libraries=kgen,keras
+
+Timed is what a user calls: `model.fit` with its callbacks, and PyTorch's loop over batches in memory.
+"""
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import statistics
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks import interleaved
+from kgen import networks, recipe
+from kgen.recipe import option
+
+BARE_GOAL, TORCH_GOAL = 0.97, 1.0
+# Above this width of a ratio's range, relative to its median, a rerun is advised.
+WIDE_SPREAD = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The flags, with their defaults and help."""
+
+    family: str = option("vae", "which models: vae")
+    libraries: str = option(
+        "kgen,keras,torch", "which contenders; those not installed are left out"
+    )
+    batch_size: int = option(128, "images a step")
+    num_batches: int = option(200, "steps a round and contender")
+    num_rounds: int = option(9, "rounds, after one of warm-up")
+    threads: int = option(0, "PyTorch's threads; 0: one a core, as TensorFlow does by itself")
+    quick: bool = option(False, "2 rounds of 3 steps: shows that all runs, measures nothing")
+    output: str = option("runs/benchmarks/training/results.json", "where the figures go")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One model to train.
+
+    Attributes:
+        networks: "dense" or "convolutional".
+        kgen_networks: functions that make the encoder and the decoder in Keras.
+        with_xla: whether to train it through XLA as well; on CPUs that slows convolutions down.
+        latent_dim: int.
+    """
+
+    networks: str
+    kgen_networks: tuple
+    with_xla: bool
+    latent_dim: int = 16
+
+
+VAE_CASES = {
+    "dense VAE": Case("dense", (networks.dense_encoder, networks.dense_decoder), True),
+    "convolutional VAE": Case(
+        "convolutional", (networks.convolutional_encoder, networks.convolutional_decoder), False
+    ),
+}
+
+
+def kgen_vae(case, images, config):
+    """The contenders of kgen."""
+    from benchmarks.rivals import kgen_vae
+
+    yield from kgen_vae.contenders(case, images, config.batch_size)
+
+
+def keras_vae(case, images, config):
+    """The contenders of bare Keras."""
+    from benchmarks.rivals import keras_vae
+
+    yield from keras_vae.contenders(case, images, config.batch_size)
+
+
+def torch_vae(case, images, config):
+    """The contenders of PyTorch, if it is installed."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        print("PyTorch is left out: it is not installed (pip install kgen[bench]).")
+        return
+    from benchmarks.rivals import torch_vae
+
+    torch.set_num_threads(config.threads or os.cpu_count())
+    yield from torch_vae.contenders(case, images, config.batch_size)
+
+
+FAMILIES = {"vae": (VAE_CASES, dict(kgen=kgen_vae, keras=keras_vae, torch=torch_vae))}
+
+
+def synthetic_images(num_images, seed=0):
+    """Binary images with structure, so that the latents stay in use: float32 `(n, 28, 28, 1)`."""
+    generator = np.random.default_rng(seed)
+    codes, patterns = generator.normal(size=(num_images, 8)), generator.normal(size=(8, 784))
+    return (codes @ patterns > 0).astype(np.float32).reshape(-1, 28, 28, 1)
+
+
+def measure(case, libraries, images, config):
+    """The speeds and the ratios of one case.
+
+    Args:
+        case: the model.
+        libraries: list of functions that yield `(name, train)`.
+        images: float32 `(n, 28, 28, 1)`.
+        config: the configuration.
+
+    Returns:
+        dict with `images_per_second` (name -> one figure a round) and `ratios` (list of dicts).
+    """
+    keras.utils.set_random_seed(0)
+    contenders = dict(pair for library in libraries for pair in library(case, images, config))
+    seconds = interleaved.seconds_by_round(contenders, config.num_rounds)
+    speeds = {name: [len(images) / s for s in values] for name, values in seconds.items()}
+    ratios = list(_ratios(speeds))
+    return dict(images_per_second=speeds, ratios=ratios)
+
+
+def _ratios(speeds):
+    pairs = [("kgen", "bare Keras", BARE_GOAL), ("kgen, XLA", "bare Keras, XLA", BARE_GOAL)]
+    torch_names = [name for name in speeds if "torch" in name.lower()]
+    if torch_names:
+        best = interleaved.fastest(speeds, torch_names)
+        pairs += [("kgen", best, TORCH_GOAL), ("kgen, XLA", best, TORCH_GOAL)]
+    for name, reference, goal in pairs:
+        if name in speeds and reference in speeds:
+            yield dict(
+                of=name, to=reference, goal=goal, **interleaved.ratio(speeds, name, reference)
+            )
+
+
+def verdict(row):
+    """Whether a ratio meets its goal, and whether its spread lets one say so."""
+    words = "met" if row["median"] >= row["goal"] else "MISSED"
+    if row["smallest"] < row["goal"] <= row["largest"]:
+        words += ", but the goal lies inside the spread"
+    if row["largest"] - row["smallest"] > WIDE_SPREAD * row["median"]:
+        words += "; the spread is too wide: run again on a quiet machine"
+    return words
+
+
+def print_table(name, result):
+    """Print one case: speeds, then ratios with their goals."""
+    print(f"\n{name}: images a second, median (smallest - largest)")
+    for contender, values in result["images_per_second"].items():
+        middle = statistics.median(values)
+        print(f"  {contender:18} {middle:9,.0f}  ({min(values):,.0f} - {max(values):,.0f})")
+    print("  ratio, median of the rounds (smallest - largest)")
+    for row in result["ratios"]:
+        spread = f"({row['smallest']:.3f} - {row['largest']:.3f})"
+        label = f"{row['of']} / {row['to']}"
+        print(f"  {label:32} {row['median']:.3f}  {spread}  goal {row['goal']}: {verdict(row)}")
+
+
+def machine():
+    """What the figures depend on: processor count, versions."""
+    versions = {}
+    for package in ("tensorflow", "keras", "tensorflow-probability", "torch"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return dict(num_cores=os.cpu_count(), python=platform.python_version(), versions=versions)
+
+
+def main(config):
+    """Measure all cases of a family, print their tables and write the figures. Returns them."""
+    if config.quick:
+        config = dataclasses.replace(config, num_batches=3, num_rounds=2)
+    if tf.config.get_visible_devices("GPU"):
+        tf.config.set_visible_devices([], "GPU")
+    cases, known = recipe.choose("family", config.family, FAMILIES)
+    libraries = [recipe.choose("libraries", name, known) for name in config.libraries.split(",")]
+    images = synthetic_images(config.num_batches * config.batch_size)
+    results = {}
+    for name, case in cases.items():
+        results[name] = measure(case, libraries, images, config)
+        print_table(name, results[name])
+    content = dict(results=results, config=dataclasses.asdict(config), machine=machine())
+    recipe.write_json(config.output, content)
+    print(f"\nThe figures of all rounds are in {config.output}.")
+    return content
+
+
+if __name__ == "__main__":
+    recipe.run(main, Config)
