@@ -1,8 +1,8 @@
 """The reference for the VAE's test ELBO: the same VAE in PyTorch, with a loop written by hand.
 
-    python -m benchmarks.reference_vae_torch --epochs=20 --seed=0 --output=reference.json
+    python -m benchmarks.reference_vae_torch --epochs=20 --seed=0
 
-Fashion-MNIST with pixels of at least 1/2 set to 1, else 0; convolutional networks, 16 latents, Adam.
+Fashion-MNIST with pixels of at least 1/2 set to 1, else 0; convolutional networks, 16 latents.
 kgen's counterpart: `recipes/vae.py --dataset=fashion_mnist --binarize=threshold --epochs=20
 --likelihood=bernoulli`. It needs PyTorch and NumPy alone.
 """

@@ -3,7 +3,7 @@
     python -m benchmarks.training
     python -m benchmarks.training --quick --libraries=kgen,keras
 
-Timed is what a user calls: `model.fit` with its callbacks, and PyTorch's loop over batches in memory.
+Timed is what a user calls: `model.fit` with its callbacks, and PyTorch's loop.
 """
 
 import dataclasses
@@ -23,6 +23,9 @@ from kgen.recipe import option
 BARE_GOAL, TORCH_GOAL = 0.97, 1.0
 # Above this width of a ratio's range, relative to its median, a rerun is advised.
 WIDE_SPREAD = 0.1
+# PyTorch's threads wait for one another at every operation: on a machine that others use it loses
+# far more than TensorFlow does: ratios to it would flatter kgen many times over.
+BUSY_LOAD = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,14 +163,19 @@ def print_table(name, result):
 
 
 def machine():
-    """What the figures depend on: processor count, versions."""
+    """What the figures depend on: processor count, load before the run, versions."""
     versions = {}
     for package in ("tensorflow", "keras", "tensorflow-probability", "torch"):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
-    return dict(num_cores=os.cpu_count(), python=platform.python_version(), versions=versions)
+    return dict(
+        num_cores=os.cpu_count(),
+        load_before=os.getloadavg()[0],
+        python=platform.python_version(),
+        versions=versions,
+    )
 
 
 def main(config):
@@ -179,11 +187,19 @@ def main(config):
     cases, known = recipe.choose("family", config.family, FAMILIES)
     libraries = [recipe.choose("libraries", name, known) for name in config.libraries.split(",")]
     images = synthetic_images(config.num_batches * config.batch_size)
+    before = machine()
+    if config.quick:
+        print("--quick: the figures below measure nothing.")
+    elif before["load_before"] > BUSY_LOAD:
+        print(
+            f"The machine is busy (load {before['load_before']:.2f}), which slows PyTorch down many "
+            "times more than Keras. Do not report these figures: run again when it is quiet."
+        )
     results = {}
     for name, case in cases.items():
         results[name] = measure(case, libraries, images, config)
         print_table(name, results[name])
-    content = dict(results=results, config=dataclasses.asdict(config), machine=machine())
+    content = dict(results=results, config=dataclasses.asdict(config), machine=before)
     recipe.write_json(config.output, content)
     print(f"\nThe figures of all rounds are in {config.output}.")
     return content

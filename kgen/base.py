@@ -1,6 +1,7 @@
 """What the two bases of `kgen.training` share."""
 
 import inspect
+import types
 
 import keras
 import tensorflow as tf
@@ -186,19 +187,21 @@ class BaseModel(keras.Model):
         a loss that is no longer finite stops the run with the step and the term.
         """
         checks.first_batch(self, x, batch_size=kwargs.get("batch_size"))
+        if kwargs.get("validation_data") is not None:
+            checks.validation_data(self, kwargs["validation_data"])
         self._check_strategy()
         callbacks = kwargs.pop("callbacks", None) or []
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [_EpochStart(), DivergenceGuard(), *_as_list(callbacks)]
-        if isinstance(x, tf.data.Dataset):
-            # Keras warns that it leaves a data set's order alone, even where nobody asked.
+        if isinstance(x, (tf.data.Dataset, types.GeneratorType)):
+            # Keras warns that it leaves their order alone, even where nobody asked.
             kwargs.setdefault("shuffle", False)
         return super().fit(x, y, callbacks=callbacks, **kwargs)
 
     def evaluate(self, x=None, y=None, **kwargs):
         """Keras' `evaluate`: means of the terms, in nats an image where they are likelihoods."""
         if "_use_cached_eval_dataset" not in kwargs:
-            checks.first_batch(self, x, batch_size=kwargs.get("batch_size"))
+            checks.first_batch(self, x, training=False)
         return super().evaluate(x, y, **kwargs)
 
     def _check_strategy(self):

@@ -52,6 +52,17 @@ def network(role, value):
     return value
 
 
+def vector_network(role, value):
+    """Return `value`, or raise ValueError if it is not a built network that gives vectors."""
+    received = network(role, value).output_shape
+    if len(received) != 2:
+        raise ValueError(
+            f"{role} '{value.name}' must give vectors (batch, size), received outputs of shape "
+            f"{received}. End it with keras.layers.Flatten or a pooling layer."
+        )
+    return value
+
+
 def output_shape(role, value, expected, why):
     """Raise ValueError if the network `value` does not give outputs of shape `expected`."""
     received = tuple(value.output_shape[1:])
@@ -104,6 +115,17 @@ def terms(model, received):
             )
 
 
+def prior(value, latent_dim):
+    """Return `value`, or raise ValueError if a prior is made for latents of another size."""
+    received = getattr(value, "latent_dim", latent_dim)
+    if received != latent_dim:
+        raise ValueError(
+            f"The prior {type(value).__name__} has latent_dim={received}, but the encoder's output "
+            f"and the posterior make latents of shape {(latent_dim,)}."
+        )
+    return value
+
+
 def no_missing_terms(model, received):
     """Raise ValueError if a term that the model declares was never returned: it would show as 0."""
     missing = sorted(set(model.metrics_names) - set(received))
@@ -114,7 +136,7 @@ def no_missing_terms(model, received):
         )
 
 
-def first_batch(model, x, *, batch_size=None):
+def first_batch(model, x, *, batch_size=None, training=True):
     """Check the data that `fit` or `evaluate` was given, before any step.
 
     Arrays are checked whole, data sets and `PyDataset`s by their first batch. Generators and
@@ -125,10 +147,12 @@ def first_batch(model, x, *, batch_size=None):
         model: a kgen model.
         x: what `fit` received as `x`.
         batch_size: int or None.
+        training: bool; evaluation takes no slices of a batch.
 
     Raises:
         ValueError: for empty data, a wrong rank, size, dtype or channel count, NaN, pixels
-            outside [0, 1], or a batch with fewer examples than the model's `discriminator_steps`.
+            outside [0, 1], or a training batch that the model's `discriminator_steps` does not
+            divide.
     """
     expected = getattr(model, "image_shape", None)
     batch = _peek(x)
@@ -139,17 +163,20 @@ def first_batch(model, x, *, batch_size=None):
     else:
         size = min(batch_size or 32, len(batch))
     images(batch, expected)
-    steps = getattr(model, "discriminator_steps", 1)
-    if size % steps:
+    steps = getattr(model, "discriminator_steps", 1) if training else 1
+    if training and size % steps:
         raise ValueError(
             f"A batch of {size} does not divide into discriminator_steps={steps} slices of equal "
             f"size. Use a batch_size that is a multiple of {steps}."
         )
 
 
+def validation_data(model, data):
+    """Check the first batch of what `fit` was given as `validation_data`; see `first_batch`."""
+    first_batch(model, data[0] if isinstance(data, (tuple, list)) else data, training=False)
+
+
 def _peek(x):
-    if getattr(x, "kgen_checked", False):
-        return None
     if isinstance(x, tf.data.Dataset):
         x = next(iter(x.take(1)), None)
         if x is None:

@@ -10,8 +10,11 @@ import sys
 import time
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
+
+from kgen import plots
 
 _DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
 
@@ -137,11 +140,8 @@ def write_metrics(path, metrics, config, seconds):
 
 def write_json(path, content):
     """Write JSON under a temporary name, then rename: readers never see half a file."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)
+    with plots.replace_atomically(path) as stream:
+        stream.write((json.dumps(content, indent=2) + "\n").encode())
 
 
 def save_model(model, path):
@@ -149,8 +149,11 @@ def save_model(model, path):
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    model.save(temporary)
-    temporary.replace(path)
+    try:
+        model.save(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def choose(name, value, table):
@@ -176,7 +179,8 @@ def mean_term(model, data, name):
     Returns:
         dict with `value` and `protocol`.
     """
-    value = model.evaluate(data, verbose=0, return_dict=True)[name]
+    # Several workers report arrays of one entry.
+    value = float(np.mean(model.evaluate(data, verbose=0, return_dict=True)[name]))
     return dict(value=value, protocol=f"mean of the term '{name}' over the test images, nats")
 
 

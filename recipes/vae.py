@@ -92,16 +92,20 @@ def build(config):
 
 def main(config):
     """Train, evaluate, draw, export. Returns the metrics that it writes."""
+    # First: a strategy of several workers must exist before TensorFlow does anything else.
+    strategy = recipe.strategy(config.strategy)
     recipe.set_up(config)
     results = pathlib.Path(config.export_dir) / "vae"
     serving.check_writable(results)
     binarize = None if config.binarize == "none" else config.binarize
-    load = dict(batch_size=config.batch_size, seed=config.seed, binarize=binarize)
-    train = data.load(config.dataset, "train", shuffle=True, **load)
-    test = data.load(config.dataset, "test", **load)
+    load = dict(batch_size=config.batch_size, seed=config.seed)
+    train = data.load(config.dataset, "train", shuffle=True, binarize=binarize, **load)
+    # A figure is measured on one draw, whatever epoch it is.
+    test_binarize = "fixed" if binarize == "dynamic" else binarize
+    test = data.load(config.dataset, "test", binarize=test_binarize, **load)
     test_images = np.concatenate(list(test.take(8)))[:512]
 
-    with recipe.strategy(config.strategy).scope():
+    with strategy.scope():
         model = build(config)
         model.compile(keras.optimizers.Adam(config.learning_rate))
     backup = callbacks.BackupAndRestore(
@@ -137,6 +141,11 @@ def main(config):
             "test_importance_weighted_bound": bound,
             "active_units": evaluation.active_units(model, test),
         }
+    if not strategy.extended.should_checkpoint:
+        return metrics
+    on_levels = config.likelihood == "discretized_logistic" or binarize
+    for metric in metrics.values() if not on_levels else ():
+        metric.pop("bits_per_dim", None)  # A density, or no likelihood of grey values: no code.
     recipe.report(metrics, f"{config.dataset}, binarize={config.binarize}, {config.likelihood}")
     for name, picture in pictures.items():
         plots.save_png(picture(model), results / f"{name}.png")

@@ -95,6 +95,7 @@ CASES = [
             **SMALL,
         ),
     ),
+    Case("vae_mixture_posterior", vae(posterior=heads.MixtureOfNormals(2))),
     Case(
         "vae_vamp",
         lambda: kgen.VAE.for_images(

@@ -50,13 +50,18 @@ class AdversarialAutoencoder(LatentSampling, AdversarialModel):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.encoder = checks.network("encoder", encoder)
+        self.encoder = checks.vector_network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
         self.discriminator = checks.network("discriminator", discriminator)
         self.likelihood = likelihood or heads.Bernoulli()
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
         self.latent_dim = encoder.output_shape[-1]
-        self.prior = prior or heads.StandardNormal(self.latent_dim)
+        self.prior = checks.prior(prior or heads.StandardNormal(self.latent_dim), self.latent_dim)
+        if self.prior.trainable_variables:
+            raise ValueError(
+                "No step of an adversarial autoencoder trains its prior: use one without trainable "
+                f"weights, or trainable=False. Received {type(self.prior).__name__}."
+            )
         self.adversarial_weight = checks.at_least("adversarial_weight", adversarial_weight, 0.0)
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
         checks.output_shape("discriminator", discriminator, (1,), "it gives one logit")
@@ -106,7 +111,7 @@ class AdversarialAutoencoder(LatentSampling, AdversarialModel):
 
     def encode(self, images):
         """The codes: float32 `(batch, latent_dim)`."""
-        return self.encoder(images, training=False)
+        return tf.cast(self.encoder(images, training=False), tf.float32)
 
     def decode(self, latents):
         """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""

@@ -45,7 +45,7 @@ class Autoencoder(Reconstruction, ObjectiveModel):
         self, encoder, decoder, *, likelihood=None, corruption=None, walkback_steps=1, **kwargs
     ):
         super().__init__(**kwargs)
-        self.encoder = checks.network("encoder", encoder)
+        self.encoder = checks.vector_network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
         self.likelihood = likelihood or heads.Bernoulli()
         self.corruption = corruption
@@ -97,7 +97,7 @@ class Autoencoder(Reconstruction, ObjectiveModel):
 
     def encode(self, images):
         """The codes: float32 `(batch, latent_dim)`."""
-        return self.encoder(images, training=False)
+        return tf.cast(self.encoder(images, training=False), tf.float32)
 
     def decode(self, latents):
         """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""

@@ -24,12 +24,12 @@ def kl_by_dim(posterior, prior, latents):
     Reference: Kingma & Welling 2014, "Auto-Encoding Variational Bayes", eq. 7 and appendix B.
     """
     if isinstance(posterior, tfd.Independent) and isinstance(prior, tfd.Independent):
-        try:
-            by_dim = tfd.kl_divergence(posterior.distribution, prior.distribution)
-        except NotImplementedError:
-            by_dim = posterior.distribution.log_prob(latents) - prior.distribution.log_prob(latents)
-        if by_dim.shape.rank == latents.shape.rank:
-            return by_dim
+        by_dim, prior_by_dim = posterior.distribution, prior.distribution
+        if by_dim.event_shape.rank == prior_by_dim.event_shape.rank == 0:
+            try:
+                return tfd.kl_divergence(by_dim, prior_by_dim)
+            except NotImplementedError:
+                return by_dim.log_prob(latents) - prior_by_dim.log_prob(latents)
     try:
         kl = tfd.kl_divergence(posterior, prior)
     except NotImplementedError:
@@ -64,6 +64,7 @@ def adversarial_discriminator(real_logits, fake_logits):
 
     Reference: Goodfellow et al. 2014, eq. 1, with its sign turned.
     """
+    real_logits, fake_logits = tf.cast(real_logits, tf.float32), tf.cast(fake_logits, tf.float32)
     return (tf.nn.softplus(-real_logits) + tf.nn.softplus(fake_logits))[:, 0]
 
 
@@ -72,4 +73,4 @@ def adversarial_generator(fake_logits):
 
     Reference: Goodfellow et al. 2014, section 3.
     """
-    return tf.nn.softplus(-fake_logits)[:, 0]
+    return tf.nn.softplus(-tf.cast(fake_logits, tf.float32))[:, 0]

@@ -31,7 +31,8 @@ class VAE(LatentSampling, ObjectiveModel):
         likelihood: head that makes p(x|z); `kgen.heads.Bernoulli()` by default.
         prior: p(z); `kgen.heads.StandardNormal(latent_dim)` by default.
         beta: float >= 0, weight of the KL (Higgins et al. 2017, eq. 4).
-        free_bits: float >= 0, nats a latent dimension below which the KL costs a constant.
+        free_bits: float >= 0, nats a latent dimension below which the KL costs a constant; nats in
+            all where the posterior or the prior is no product over dimensions.
         kl_warmup_epochs: int >= 0; the weight of the KL grows linearly from 0 to `beta` over them.
         num_importance_samples: int >= 1, K above.
         **kwargs: `seed`, `name`, `dtype`.
@@ -62,7 +63,7 @@ class VAE(LatentSampling, ObjectiveModel):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.encoder = checks.network("encoder", encoder)
+        self.encoder = checks.vector_network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
         self.posterior = posterior or heads.DiagonalNormal()
         self.likelihood = likelihood or heads.Bernoulli()
@@ -80,7 +81,7 @@ class VAE(LatentSampling, ObjectiveModel):
             )
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
         self.latent_dim = self.posterior.event_size(encoder.output_shape[-1])
-        self.prior = prior or heads.StandardNormal(self.latent_dim)
+        self.prior = checks.prior(prior or heads.StandardNormal(self.latent_dim), self.latent_dim)
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
         if kl_warmup_epochs:
             self.kl_weight = self.add_weight(name="kl_weight", initializer="zeros", trainable=False)

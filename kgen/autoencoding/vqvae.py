@@ -15,7 +15,7 @@ from kgen.training import ObjectiveModel
 class VQVAE(ObjectiveModel):
     """Vector-quantized VAE with a codebook that follows by moving averages.
 
-        loss = -log p(x | z_q) + beta ||z_e(x) - sg[e]||^2
+        loss = -log p(x | z_q) + beta mean_positions ||z_e(x) - sg[e]||^2
 
     The KL to a uniform prior is the constant `H W log K`; a learned prior over the codes is another
     model. `perplexity` is exp of the entropy of the codes' use in the batch, from 1 to K.

@@ -34,7 +34,7 @@ class VectorQuantizer(keras.layers.Layer):
         self.num_codes = checks.positive_integer("num_codes", num_codes)
         self.code_dim = checks.positive_integer("code_dim", code_dim)
         self.decay = checks.probability("decay", decay)
-        self.epsilon = epsilon
+        self.epsilon = checks.positive_number("epsilon", epsilon)
         shape = (num_codes, code_dim)
         bound = 1.0 / num_codes
         uniform = keras.initializers.RandomUniform(-bound, bound, seed=0)
@@ -44,8 +44,14 @@ class VectorQuantizer(keras.layers.Layer):
         self.built = True
 
     def _state(self, name, shape, initializer):
+        # Without autocast: a model in mixed precision would read the codebook in half precision.
         return self.add_weight(
-            name=name, shape=shape, initializer=initializer, trainable=False, aggregation="mean"
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            trainable=False,
+            autocast=False,
+            aggregation="mean",
         )
 
     def call(self, latents, training=False):
