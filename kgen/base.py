@@ -18,6 +18,12 @@ class _EpochStart(keras.callbacks.Callback):
         set_epoch(epoch)
         self.model.before_epoch(epoch)
 
+    def on_train_batch_end(self, batch, logs=None):
+        _as_scalars(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        _as_scalars(logs)
+
 
 class BaseModel(keras.Model):
     """Configuration, compilation, seeds, running means and input checks of every kgen model."""
@@ -211,6 +217,13 @@ class BaseModel(keras.Model):
                     "steps_per_execution > 1 does not work with several replicas. "
                     f"Received steps_per_execution={self.steps_per_execution}: use 1."
                 )
+
+
+def _as_scalars(logs):
+    """Turn the one-entry arrays that several workers report into floats, for all callbacks."""
+    for name, value in (logs or {}).items():
+        if getattr(value, "shape", ()) == (1,):
+            logs[name] = float(value[0])
 
 
 def _weighted(values, sample_weight):

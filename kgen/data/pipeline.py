@@ -77,9 +77,7 @@ def assemble(
     options.deterministic = True
     # By file, workers would see batches that one device never sees.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    dataset = dataset.prefetch(2).with_options(options)
-    dataset.kgen_checked = True
-    return dataset
+    return dataset.prefetch(2).with_options(options)
 
 
 def batches_in_memory(arrays, *, batch_size, shuffle, seed, drop_remainder):

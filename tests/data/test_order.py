@@ -149,7 +149,3 @@ def test_current_epoch_is_read_when_run():
     assert int(read()) == 5
     set_epoch(6)
     assert int(read()) == 6
-
-
-def test_dataset_is_marked_as_checked():
-    assert points().kgen_checked is True
