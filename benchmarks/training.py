@@ -141,11 +141,11 @@ def _ratios(speeds):
 
 def verdict(row):
     """Whether a ratio meets its goal, and whether its spread lets one say so."""
+    if row["largest"] - row["smallest"] > WIDE_SPREAD * row["median"]:
+        return "no verdict, the spread is too wide: run again on a quiet machine"
     words = "met" if row["median"] >= row["goal"] else "MISSED"
     if row["smallest"] < row["goal"] <= row["largest"]:
         words += ", but the goal lies inside the spread"
-    if row["largest"] - row["smallest"] > WIDE_SPREAD * row["median"]:
-        words += "; the spread is too wide: run again on a quiet machine"
     return words
 
 
@@ -192,8 +192,8 @@ def main(config):
         print("--quick: the figures below measure nothing.")
     elif before["load_before"] > BUSY_LOAD:
         print(
-            f"The machine is busy (load {before['load_before']:.2f}), which slows PyTorch down many "
-            "times more than Keras. Do not report these figures: run again when it is quiet."
+            f"The machine is busy (load {before['load_before']:.2f}), which slows PyTorch down "
+            "many times more than Keras. Do not report these figures: run again when it is quiet."
         )
     results = {}
     for name, case in cases.items():
