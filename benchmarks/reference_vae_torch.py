@@ -124,10 +124,10 @@ def main():
     content = dict(
         **figures,
         training_seconds=round(seconds, 2),
-        config={name: str(value) for name, value in vars(config).items()},
+        config=vars(config),
         torch=torch.__version__,
     )
-    text = json.dumps(content, indent=2)
+    text = json.dumps(content, indent=2, default=str)
     print(text)
     config.output.parent.mkdir(parents=True, exist_ok=True)
     temporary = config.output.with_name(f".{config.output.name}.partial")

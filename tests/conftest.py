@@ -1,5 +1,6 @@
 """Two logical CPU devices, so that every test process can hold two replicas."""
 
+import gc
 import os
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -15,6 +16,12 @@ tf.config.set_logical_device_configuration(
 # Two test processes on two cores: more threads each would only wait for one another.
 tf.config.threading.set_inter_op_parallelism_threads(2)
 tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
+def pytest_collection_finish(session):
+    # `clear_session` collects garbage after each test; what the imports made is not garbage.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

