@@ -117,7 +117,8 @@ def _model(case):
 
 
 def _trainer(model, batches):
-    # Fused was measured to take 10 to 20 % off a step; channels-last images change nothing here.
+    # Measured, with one thread: fused takes 10 to 20 % off an eager step. Channels-last images do
+    # not help it; they speed torch.compile up by 9 %, which leaves it behind eager all the same.
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7, fused=True)
 
     def train():
