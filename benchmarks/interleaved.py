@@ -12,7 +12,7 @@ def seconds_by_round(contenders, num_rounds):
 
     Args:
         contenders: dict of name to a function without arguments, the work to time.
-        num_rounds: int >= 1.
+        num_rounds: int >= 2.
 
     Returns:
         dict of name to a list of `num_rounds` seconds.
@@ -39,10 +39,11 @@ def ratio(speeds, name, reference):
         reference: the one below it.
 
     Returns:
-        dict with `median`, `smallest` and `largest`.
+        dict with `median`, `lower_quartile` and `upper_quartile` over the rounds.
     """
     ratios = [a / b for a, b in zip(speeds[name], speeds[reference], strict=True)]
-    return dict(median=statistics.median(ratios), smallest=min(ratios), largest=max(ratios))
+    lower, _, upper = statistics.quantiles(ratios, n=4, method="inclusive")
+    return dict(median=statistics.median(ratios), lower_quartile=lower, upper_quartile=upper)
 
 
 def fastest(speeds, names):

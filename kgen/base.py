@@ -14,6 +14,8 @@ from kgen.data.epoch import set_epoch
 class _EpochStart(keras.callbacks.Callback):
     """Tells the input pipeline and the model which epoch begins."""
 
+    async_safe = True  # Keras calls the batch's hook in a thread: no step waits for its logs.
+
     def on_epoch_begin(self, epoch, logs=None):
         set_epoch(epoch)
         self.model.before_epoch(epoch)

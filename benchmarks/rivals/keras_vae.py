@@ -73,4 +73,7 @@ def in_memory_batches(images, batch_size):
         tf.data.Dataset of float32 `(batch_size, height, width, channels)`.
     """
     batches = images.reshape(-1, batch_size, *images.shape[1:])
-    return tf.data.Dataset.from_tensor_slices(batches).prefetch(2)
+    options = tf.data.Options()
+    # Else an epoch's end can wait for the tuner's next look, up to as long as the epoch took.
+    options.autotune.enabled = False
+    return tf.data.Dataset.from_tensor_slices(batches).prefetch(2).with_options(options)
