@@ -34,7 +34,7 @@ class BaseModel(keras.Model):
 
     def __init__(self, *, seed=0, **kwargs):
         super().__init__(**kwargs)
-        self.seed = seed
+        self.seed = checks.seed(seed)
         self._trackers = {name: keras.metrics.Mean(name=name) for name in self._tracked_names()}
 
     def _tracked_names(self):
@@ -188,13 +188,13 @@ class BaseModel(keras.Model):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self(x, training=False)
 
-    def fit(self, x=None, y=None, **kwargs):
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, **kwargs):
         """Keras' `fit`, after a look at the first batch (see `kgen.checks.first_batch`).
 
         Adds what every kgen model needs: the number of the epoch reaches the input pipeline, and
         a loss that is no longer finite stops the run with the step and the term.
         """
-        checks.first_batch(self, x, batch_size=kwargs.get("batch_size"))
+        checks.first_batch(self, x, batch_size=batch_size)
         if kwargs.get("validation_data") is not None:
             checks.validation_data(self, kwargs["validation_data"])
         self._check_strategy()
@@ -204,7 +204,7 @@ class BaseModel(keras.Model):
         if isinstance(x, (tf.data.Dataset, types.GeneratorType)):
             # Keras warns that it leaves their order alone, even where nobody asked.
             kwargs.setdefault("shuffle", False)
-        return super().fit(x, y, callbacks=callbacks, **kwargs)
+        return super().fit(x, y, batch_size, epochs, callbacks=callbacks, **kwargs)
 
     def evaluate(self, x=None, y=None, **kwargs):
         """Keras' `evaluate`: means of the terms, in nats an image where they are likelihoods."""

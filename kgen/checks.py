@@ -29,6 +29,16 @@ def positive_integer(name, value):
     return value
 
 
+def seed(value):
+    """Return `value`, or raise ValueError if it is not an integer in the range of int32."""
+    integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not integer or not tf.int32.min <= value <= tf.int32.max:
+        raise ValueError(
+            f"seed must be an integer from {tf.int32.min} to {tf.int32.max}, received {value!r}."
+        )
+    return int(value)
+
+
 def image_shape(shape):
     """Return `(height, width, channels)` as a tuple of ints, or raise ValueError."""
     shape = tuple(shape)

@@ -84,7 +84,7 @@ def set_up(config):
 
 def fingerprint(config):
     """The configuration as JSON, without the folders: what a resumed run must agree on."""
-    folders = ("run_dir", "export_dir")
+    folders = ("run_dir", "export_dir", "data_dir")
     values = {k: v for k, v in dataclasses.asdict(config).items() if k not in folders}
     return json.dumps(values, sort_keys=True)
 
@@ -124,7 +124,7 @@ def write_metrics(path, metrics, config, seconds):
         ", ".join(gpu.get("device_name", "GPU") for gpu in gpus) or f"{os.cpu_count()} CPU cores"
     )
     configuration = dataclasses.asdict(config)
-    for folder in ("run_dir", "export_dir"):
+    for folder in ("run_dir", "export_dir", "data_dir"):
         configuration.pop(folder, None)
     write_json(
         path,

@@ -22,6 +22,7 @@ class Config:
     """The flags, with their defaults and help."""
 
     dataset: str = option("digits", "any TFDS data set of images; digits needs no network")
+    data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
     binarize: str = option(
         "none", "none, threshold, fixed (one draw a pixel) or dynamic (an epoch)"
     )
@@ -60,7 +61,7 @@ NETWORKS = {
 
 def build(config):
     """The model of a configuration, not yet compiled."""
-    info = data.info(config.dataset)
+    info = data.info(config.dataset, data_dir=config.data_dir or None)
     likelihoods = {
         "discretized_logistic": lambda: heads.DiscretizedLogistic(info.num_levels),
         "bernoulli": heads.Bernoulli,
@@ -98,7 +99,7 @@ def main(config):
     results = pathlib.Path(config.export_dir) / "vae"
     serving.check_writable(results)
     binarize = None if config.binarize == "none" else config.binarize
-    load = dict(batch_size=config.batch_size, seed=config.seed)
+    load = dict(batch_size=config.batch_size, seed=config.seed, data_dir=config.data_dir or None)
     train = data.load(config.dataset, "train", shuffle=True, binarize=binarize, **load)
     # A figure is measured on one draw, whatever epoch it is.
     test_binarize = "fixed" if binarize == "dynamic" else binarize

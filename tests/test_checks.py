@@ -260,3 +260,14 @@ def test_numbers():
     for value in ("1", None, True, [1]):
         with pytest.raises(ValueError, match="x must be a number, received"):
             checks.at_least("x", value, 0)
+
+
+@pytest.mark.parametrize("seed", [1.5, "zero", None, True, 2**31])
+def test_bad_seeds(seed):
+    with pytest.raises(ValueError, match="seed must be an integer from -2147483648 to 2147483647"):
+        kgen.VAE.for_images(SHAPE, 2, seed=seed)
+
+
+def test_batch_size_and_epochs_by_position(model):
+    history = model.fit(np.zeros((6, *SHAPE), "float32"), None, 3, 2, verbose=0)
+    assert len(history.epoch) == 2 and history.params["steps"] == 2

@@ -36,6 +36,9 @@ def test_fit_save_sample(case, tmp_path):
     for variable in model.trainable_variables:
         moved = np.abs(variable.numpy() - before[variable.path]).max() > 0
         assert moved or any(part in variable.path for part in case.still), variable.path
+    for variable in model.non_trainable_variables:
+        moved = np.abs(variable.numpy() - before[variable.path]).max() > 0
+        assert moved == any(part in variable.path for part in case.follows), variable.path
 
     results = model.evaluate(x, verbose=0, return_dict=True)
     assert results == model.evaluate(x, verbose=0, return_dict=True)

@@ -29,7 +29,8 @@ class VAE(LatentSampling, ObjectiveModel):
             `(batch, height, width, likelihood.params_size(image_shape))`.
         posterior: head that makes q(z|x); `kgen.heads.DiagonalNormal()` by default.
         likelihood: head that makes p(x|z); `kgen.heads.Bernoulli()` by default.
-        prior: p(z); `kgen.heads.StandardNormal(latent_dim)` by default.
+        prior: p(z); by default `posterior.default_prior(latent_dim)`, a standard normal for
+            posteriors over all of R^latent_dim.
         beta: float >= 0, weight of the KL (Higgins et al. 2017, eq. 4).
         free_bits: float >= 0, nats a latent dimension below which the KL costs a constant; nats in
             all where the posterior or the prior is no product over dimensions.
@@ -81,7 +82,9 @@ class VAE(LatentSampling, ObjectiveModel):
             )
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
         self.latent_dim = self.posterior.event_size(encoder.output_shape[-1])
-        self.prior = checks.prior(prior or heads.StandardNormal(self.latent_dim), self.latent_dim)
+        self.prior = checks.prior(
+            prior or self.posterior.default_prior(self.latent_dim), self.latent_dim
+        )
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
         if kl_warmup_epochs:
             self.kl_weight = self.add_weight(name="kl_weight", initializer="zeros", trainable=False)

@@ -57,6 +57,12 @@ class Head:
             )
         return params_last_axis // self.params_per_unit
 
+    def default_prior(self, latent_dim):
+        """Returns the prior for latents that this head makes as a posterior."""
+        from kgen.heads.priors import StandardNormal
+
+        return StandardNormal(latent_dim)
+
     def get_config(self):
         """Returns the constructor's arguments."""
         return {}

@@ -92,6 +92,12 @@ class LogNormal(LocationScaleHead):
 
     family = tfd.LogNormal
 
+    def default_prior(self, latent_dim):
+        """Returns the standard log-normal prior: a normal one has mass where this has none."""
+        from kgen.heads.priors import StandardLogNormal
+
+        return StandardLogNormal(latent_dim)
+
 
 @keras.saving.register_keras_serializable(package="kgen")
 class MixtureOfNormals(Head):
@@ -220,6 +226,12 @@ class RelaxedOneHotCategorical(Head):
                 f"{self.num_categories}; received {params_last_axis}."
             )
         return params_last_axis
+
+    def default_prior(self, latent_dim):
+        """Returns the uniform prior of equal temperature, on the same product of simplices."""
+        from kgen.heads.priors import UniformRelaxedOneHot
+
+        return UniformRelaxedOneHot(latent_dim, self.num_categories, temperature=self.temperature)
 
     def get_config(self):
         """Returns the constructor's arguments."""
