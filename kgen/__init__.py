@@ -1,10 +1,15 @@
 """kgen: deep generative models and self-supervised representation learners for Keras 3."""
 
+from kgen import adversarial as adversarial
 from kgen import autoencoding as autoencoding
 from kgen import evaluation as evaluation
 from kgen import heads as heads
 from kgen import layers as layers
 from kgen import networks as networks
+from kgen.adversarial import GAN as GAN
+from kgen.adversarial import WGAN as WGAN
+from kgen.adversarial import WGANGP as WGANGP
+from kgen.adversarial import ConditionalGAN as ConditionalGAN
 from kgen.autoencoding import VAE as VAE
 from kgen.autoencoding import VQVAE as VQVAE
 from kgen.autoencoding import AdversarialAutoencoder as AdversarialAutoencoder

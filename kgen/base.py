@@ -194,7 +194,7 @@ class BaseModel(keras.Model):
         Adds what every kgen model needs: the number of the epoch reaches the input pipeline, and
         a loss that is no longer finite stops the run with the step and the term.
         """
-        checks.first_batch(self, x, batch_size=batch_size)
+        checks.first_batch(self, x, y, batch_size=batch_size)
         if kwargs.get("validation_data") is not None:
             checks.validation_data(self, kwargs["validation_data"])
         self._check_strategy()
@@ -209,7 +209,7 @@ class BaseModel(keras.Model):
     def evaluate(self, x=None, y=None, **kwargs):
         """Keras' `evaluate`: means of the terms, in nats an image where they are likelihoods."""
         if "_use_cached_eval_dataset" not in kwargs:
-            checks.first_batch(self, x, training=False)
+            checks.first_batch(self, x, y, training=False)
         return super().evaluate(x, y, **kwargs)
 
     def _check_strategy(self):

@@ -24,8 +24,13 @@ def positive_number(name, value):
 
 def positive_integer(name, value):
     """Return `value`, or raise ValueError if it is not an integer of at least 1."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, received {value!r}.")
+    return integer_at_least(name, value, 1)
+
+
+def integer_at_least(name, value, minimum):
+    """Return `value`, or raise ValueError if it is not an integer of at least `minimum`."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < minimum:
+        raise ValueError(f"{name} must be an integer of at least {minimum}, received {value!r}.")
     return value
 
 
@@ -37,6 +42,31 @@ def seed(value):
             f"seed must be an integer from {tf.int32.min} to {tf.int32.max}, received {value!r}."
         )
     return int(value)
+
+
+def num_classes(value):
+    """Return `value`, or raise ValueError if it is not an integer of at least 2."""
+    if positive_integer("num_classes", value) < 2:
+        raise ValueError(
+            f"num_classes must be at least 2, received {value!r}: with one class there is nothing "
+            "to condition on. Use a model without labels."
+        )
+    return value
+
+
+def labels(values, count):
+    """Raise ValueError if `values` are not integers `(n,)` in 0 .. count - 1."""
+    values = np.asarray(values)
+    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
+        raise ValueError(
+            f"Expected integer labels (batch,), received shape {values.shape} and dtype "
+            f"{values.dtype}."
+        )
+    if values.size and not 0 <= values.min() <= values.max() < count:
+        raise ValueError(
+            f"Expected labels in 0 .. {count - 1}, received values from {values.min()} to "
+            f"{values.max()}."
+        )
 
 
 def image_shape(shape):
@@ -58,6 +88,11 @@ def network(role, value):
         raise ValueError(
             f"{role} '{value.name}' has no variables yet. Give it a keras.Input as its first "
             "layer, or build it as keras.Model(inputs, outputs)."
+        )
+    if not hasattr(value, "input_shape"):
+        raise ValueError(
+            f"{role} '{value.name}' is a subclassed model, whose shapes Keras does not know. Wrap "
+            "it: keras.Model(inputs, network(inputs)) with inputs = keras.Input(shape)."
         )
     return value
 
@@ -146,26 +181,28 @@ def no_missing_terms(model, received):
         )
 
 
-def first_batch(model, x, *, batch_size=None, training=True):
+def first_batch(model, x, y=None, *, batch_size=None, training=True):
     """Check the data that `fit` or `evaluate` was given, before any step.
 
     Arrays are checked whole, data sets and `PyDataset`s by their first batch. Generators and
     distributed data sets pass: reading them would consume them. A model says what it takes in its
-    attribute `image_shape`; models without one are not checked.
+    attribute `image_shape`; models without one are not checked. A model of labels says how many in
+    `num_classes`.
 
     Args:
         model: a kgen model.
         x: what `fit` received as `x`.
+        y: what `fit` received as `y`.
         batch_size: int or None.
         training: bool; evaluation takes no slices of a batch.
 
     Raises:
         ValueError: for empty data, a wrong rank, size, dtype or channel count, NaN, pixels
-            outside [0, 1], or a training batch that the model's `discriminator_steps` does not
-            divide.
+            outside [0, 1], labels that miss or are out of range, or a training batch that the
+            model's `discriminator_steps` does not divide.
     """
     expected = getattr(model, "image_shape", None)
-    batch = _peek(x)
+    batch, seen = _peek(x, y)
     if batch is None or expected is None:
         return
     if isinstance(x, tf.data.Dataset) or isinstance(x, keras.utils.PyDataset):
@@ -173,6 +210,14 @@ def first_batch(model, x, *, batch_size=None, training=True):
     else:
         size = min(batch_size or 32, len(batch))
     images(batch, expected)
+    count = getattr(model, "num_classes", None)
+    if count is not None:
+        if seen is None:
+            raise ValueError(
+                f"{type(model).__name__} needs labels as an array or tensor: pass (images, "
+                "labels), or kgen.data.load(..., labels=True)."
+            )
+        labels(seen, count)
     steps = getattr(model, "discriminator_steps", 1) if training else 1
     if training and size % steps:
         raise ValueError(
@@ -183,21 +228,23 @@ def first_batch(model, x, *, batch_size=None, training=True):
 
 def validation_data(model, data):
     """Check the first batch of what `fit` was given as `validation_data`; see `first_batch`."""
-    first_batch(model, data[0] if isinstance(data, (tuple, list)) else data, training=False)
+    data = data if isinstance(data, (tuple, list)) else (data,)
+    first_batch(model, *data[:2], training=False)
 
 
-def _peek(x):
+def _peek(x, y=None):
+    """The images and labels that can be seen without consuming them, or None."""
     if isinstance(x, tf.data.Dataset):
         x = next(iter(x.take(1)), None)
         if x is None:
             raise ValueError("The data set is empty: it gave no batch.")
-        x = x[0] if isinstance(x, (tuple, list)) else x
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(x)
     elif isinstance(x, keras.utils.PyDataset):
-        x = x[0]
-        x = x[0] if isinstance(x, (tuple, list)) else x
-    if isinstance(x, (np.ndarray, tf.Tensor)):
-        return np.asarray(x)
-    return None
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(x[0])
+    return tuple(
+        np.asarray(value) if isinstance(value, (np.ndarray, tf.Tensor)) else None
+        for value in (x, y)
+    )
 
 
 def images(batch, expected=None):
@@ -205,11 +252,14 @@ def images(batch, expected=None):
 
     Args:
         batch: NumPy array or tensor.
-        expected: `(height, width, channels)` or None for any.
+        expected: `(height, width, channels)`, None for any, or `(dim,)` for points of any range.
     """
     batch = np.asarray(batch)
+    are_points = expected is not None and len(expected) == 1
+    what = "points" if are_points else "images"
+    wanted = "float32 points" if are_points else "float32 images in [0, 1]"
     if batch.shape[:1] == (0,):
-        raise ValueError(f"The data set is empty: received images of shape {batch.shape}.")
+        raise ValueError(f"The data set is empty: received {what} of shape {batch.shape}.")
     if expected is not None and batch.shape[1:] != tuple(expected):
         hint = ""
         if batch.ndim == 3 and batch.shape[1:] == tuple(expected[:2]):
@@ -217,21 +267,24 @@ def images(batch, expected=None):
         elif batch.ndim == 4 and batch.shape[1] == expected[-1] != batch.shape[-1]:
             hint = " Channels come last: numpy.moveaxis(images, 1, -1)."
         raise ValueError(
-            f"Expected images of shape (batch, {', '.join(map(str, expected))}), received "
+            f"Expected {what} of shape (batch, {', '.join(map(str, expected))}), received "
             f"{batch.shape}.{hint}"
         )
-    if batch.dtype == np.uint8:
+    if batch.dtype == np.uint8 and not are_points:
         raise ValueError(
             "Expected float32 images in [0, 1], received uint8. Divide by 255: "
             "images.astype('float32') / 255."
         )
     if not np.issubdtype(batch.dtype, np.floating):
-        raise ValueError(f"Expected float32 images in [0, 1], received dtype {batch.dtype}.")
+        raise ValueError(f"Expected {wanted}, received dtype {batch.dtype}.")
     low, high = float(batch.min()), float(batch.max())
     if np.isnan(low) or np.isnan(high):
         count = int(np.isnan(batch).any(axis=tuple(range(1, batch.ndim))).sum())
-        raise ValueError(f"The images hold NaN: {count} of {len(batch)} images checked.")
-    if low < 0.0 or high > 1.0:
+        raise ValueError(f"The {what} hold NaN: {count} of {len(batch)} {what} checked.")
+    if are_points:
+        if not np.isfinite([low, high]).all():
+            raise ValueError("The points hold infinite values.")
+    elif low < 0.0 or high > 1.0:
         raise ValueError(
             f"Expected pixels in [0, 1], received values from {low:g} to {high:g}. "
             + ("Divide by 255." if high > 1.5 and low >= 0 else "Rescale the images to [0, 1].")

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 import kgen
-from kgen import heads, networks
+from kgen import adversarial, heads, networks
 from kgen.autoencoding import MaskingCorruption, SaltAndPepperCorruption
 
 SHAPE = (5, 6, 1)
@@ -26,6 +26,8 @@ class Case:
     follows: tuple = ()
     # Without noise in its objective, two replicas take exactly the step of one device.
     deterministic: bool = False
+    # Of a model that trains on (images, labels).
+    num_classes: int | None = None
 
 
 SMALL = dict(
@@ -50,6 +52,23 @@ def vae(**kwargs):
     """A builder of VAEs with two latents and small networks, unless told otherwise."""
     shape = kwargs.pop("shape", SHAPE)
     return lambda: kgen.VAE.for_images(shape, **{"latent_dim": 2, **SMALL, **kwargs})
+
+
+def dcgan(**kwargs):
+    """The two networks of a DCGAN of one level."""
+    return dict(
+        generator=lambda size, shape: networks.dcgan_generator(size, shape, filters=(3,)),
+        discriminator=lambda shape: networks.dcgan_discriminator(shape, filters=(3, 2), **kwargs),
+    )
+
+
+DENSE_PLAYERS = dict(
+    generator=lambda size, shape: networks.dense_generator(size, shape, hidden_units=(8,)),
+    discriminator=lambda shape: networks.dense_discriminator(shape, hidden_units=(8,)),
+)
+# What follows the two players of a GAN; "/u" is the vector of spectral normalization.
+AVERAGES = ("average_",)
+FOLLOWS = (*AVERAGES, "moving_mean", "moving_variance")
 
 
 CASES = [
@@ -127,6 +146,77 @@ CASES = [
         "adversarial_autoencoder",
         lambda: kgen.AdversarialAutoencoder.for_images(SHAPE, 2, discriminator_steps=2, **SMALL),
     ),
+    Case("gan", lambda: kgen.GAN.for_images(SHAPE, 2, **dcgan()), follows=FOLLOWS),
+    Case(
+        "gan_minimax_unrolled",
+        lambda: kgen.GAN.for_images(
+            SHAPE,
+            2,
+            generator_loss=adversarial.minimax_generator_loss,
+            discriminator_loss=adversarial.minimax_discriminator_loss,
+            penalty=adversarial.r1_penalty,
+            unrolled_steps=2,
+            **DENSE_PLAYERS,
+        ),
+        follows=AVERAGES,
+    ),
+    Case(
+        "gan_consensus",
+        lambda: kgen.GAN.for_images(
+            SHAPE, 2, consensus_weight=0.5, ema_decay=None, **DENSE_PLAYERS
+        ),
+    ),
+    Case(
+        "gan_residual_colour",
+        lambda: kgen.GAN.for_images(
+            (7, 5, 3),
+            2,
+            generator=lambda size, shape: networks.residual_generator(
+                size, shape, filters=2, num_levels=1
+            ),
+            discriminator=lambda shape: networks.residual_discriminator(
+                shape, filters=2, num_blocks=0, spectral_normalization=True
+            ),
+        ),
+        image_shape=(7, 5, 3),
+        follows=(*FOLLOWS, "/u"),
+    ),
+    Case(
+        "gan_points",
+        lambda: kgen.GAN.for_images((2,), 2, **DENSE_PLAYERS),
+        image_shape=(2,),
+        follows=AVERAGES,
+    ),
+    Case(
+        "wgan",
+        lambda: kgen.WGAN.for_images(SHAPE, 2, discriminator_steps=2, **DENSE_PLAYERS),
+        # The bias of a critic cancels in D(G(z)) - D(x).
+        still=("dense_3/bias",),
+        follows=AVERAGES,
+    ),
+    Case(
+        "wgan_gp",
+        lambda: kgen.WGANGP.for_images(
+            SHAPE, 2, discriminator_steps=2, **dcgan(normalization="layer")
+        ),
+        still=("dense_1/bias",),
+        follows=FOLLOWS,
+    ),
+    Case(
+        "conditional_gan",
+        lambda: kgen.ConditionalGAN.for_images(
+            SHAPE,
+            3,
+            2,
+            embedding_dim=2,
+            generator=dcgan()["generator"],
+            features=lambda shape, **kwargs: networks.dcgan_discriminator(
+                shape, 4, filters=(2,), normalization=None, **kwargs
+            ),
+        ),
+        follows=(*FOLLOWS, "/u"),
+        num_classes=3,
+    ),
 ]
 
 
@@ -134,6 +224,12 @@ def images(case, count=16, seed=0):
     """Float32 images for a case, on 4 levels so that every likelihood takes them."""
     levels = np.random.RandomState(seed).randint(0, 4, size=(count, *case.image_shape))
     return (levels / 3).astype("float32")
+
+
+def examples(case, count=16, seed=0):
+    """What a case trains on: `(images,)`, or `(images, labels)` with all the labels."""
+    labels = () if case.num_classes is None else (np.arange(count) % case.num_classes,)
+    return (images(case, count, seed), *labels)
 
 
 def compiled(case, optimizer=keras.optimizers.Adam, **kwargs):

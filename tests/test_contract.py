@@ -4,16 +4,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import CASES, compiled, images
+from cases import CASES, compiled, examples
 
 import kgen
 from kgen import serving
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-# One model of each base is enough where the bases alone do the work.
+# One model of each base is enough where the bases alone do the work; GANs differentiate gradients.
+EACH_BASE = ("vae", "vqvae", "adversarial_autoencoder", "gan", "wgan_gp")
 each_base = pytest.mark.parametrize(
     "case",
-    [case for case in CASES if case.name in ("vae", "vqvae", "adversarial_autoencoder")],
+    [case for case in CASES if case.name in EACH_BASE],
     ids=lambda case: case.name,
 )
 
@@ -26,11 +27,12 @@ def variables(model):
 def test_fit_save_sample(case, tmp_path):
     """One trained model a case: tracing is most of the time, so these share it."""
     model = compiled(case)
-    x = images(case)
+    data = examples(case)
     before = variables(model)
+    assert len(before) == len(model.variables), "two variables have one path"
     # 10 and 6: the batch size is not known to the graph.
-    data = tf.data.Dataset.from_tensor_slices(x).batch(10)
-    history = model.fit(data, epochs=2, verbose=0).history
+    batches = tf.data.Dataset.from_tensor_slices(data).batch(10)
+    history = model.fit(batches, epochs=2, verbose=0).history
     assert set(history) == set(model.metrics_names)
     assert all(np.isfinite(values).all() for values in history.values())
     for variable in model.trainable_variables:
@@ -40,8 +42,8 @@ def test_fit_save_sample(case, tmp_path):
         moved = np.abs(variable.numpy() - before[variable.path]).max() > 0
         assert moved == any(part in variable.path for part in case.follows), variable.path
 
-    results = model.evaluate(x, verbose=0, return_dict=True)
-    assert results == model.evaluate(x, verbose=0, return_dict=True)
+    results = model.evaluate(*data, verbose=0, return_dict=True)
+    assert results == model.evaluate(*data, verbose=0, return_dict=True)
 
     model.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras")
@@ -52,17 +54,17 @@ def test_fit_save_sample(case, tmp_path):
         assert int(mine.iterations.numpy()) > 0
         for a, b in zip(mine.variables, theirs.variables, strict=True):
             np.testing.assert_array_equal(a, b, err_msg=a.path)
-    restored_results = restored.evaluate(x, verbose=0, return_dict=True)
+    restored_results = restored.evaluate(*data, verbose=0, return_dict=True)
     # Another graph may sum in another order.
     assert restored_results == pytest.approx(results, rel=1e-5)
 
     # Both train on alike: the next step draws the same noise and has the same moments.
     for trained in (model, restored):
-        trained.fit(x, batch_size=16, verbose=0, shuffle=False)
+        trained.fit(*data, batch_size=16, verbose=0, shuffle=False)
     for mine, theirs in zip(model.variables, restored.variables, strict=True):
         # Two graphs of the same step may round differently; a step of Adam moves a weight by 1e-2.
         np.testing.assert_allclose(mine, theirs, atol=1e-4, err_msg=mine.path)
-    check_verbs(model, x)
+    check_verbs(model, *data)
 
 
 def optimizers(model):
@@ -71,17 +73,25 @@ def optimizers(model):
     return [model.optimizer]
 
 
-def check_verbs(model, x):
-    assert model.predict(x, verbose=0).shape == x.shape
+def check_verbs(model, x, labels=None):
+    is_gan = hasattr(model, "discriminate")
+    predicted = model.predict(x if labels is None else [x, labels], verbose=0)
+    assert predicted.shape == ((len(x),) if is_gan else x.shape)
     if hasattr(model, "sample"):
         first = model.sample(5, seed=3).numpy()
         assert first.shape == (5, *x.shape[1:])
-        assert 0.0 <= first.min() and first.max() <= 1.0
+        assert x.ndim == 2 or (0.0 <= first.min() and first.max() <= 1.0)
         # Row by row: the first rows do not depend on how many are asked for. Matrix products of
         # another size may round differently.
         np.testing.assert_allclose(model.sample(2, seed=3), first[:2], atol=1e-5)
         assert np.abs(model.sample(5, seed=4).numpy() - first).max() > 0
-    if hasattr(model, "interpolate"):
+    if is_gan:
+        ends = np.random.RandomState(0).normal(size=(2, 2, model.latent_dim)).astype("float32")
+        given = {} if labels is None else {"labels": labels[:2]}
+        path = model.interpolate(*ends, num_steps=3, **given).numpy()
+        np.testing.assert_allclose(path[:, 0], model.decode(ends[0], **given), atol=1e-5)
+        np.testing.assert_allclose(path[:, -1], model.decode(ends[1], **given), atol=1e-5)
+    elif hasattr(model, "interpolate"):
         path = model.interpolate(x[:2], x[2:4], num_steps=3).numpy()
         np.testing.assert_allclose(path[:, 0], model.reconstruct(x[:2]), atol=1e-5)
         np.testing.assert_allclose(path[:, -1], model.reconstruct(x[2:4]), atol=1e-5)
@@ -103,7 +113,7 @@ def test_served_as_in_python(case, tmp_path):
     for name, (function, signature) in model.endpoints().items():
         inputs = {spec.name: example_input(spec, case) for spec in signature}
         requests[name] = inputs
-        expected[name] = function(**{key: tf.constant(value) for key, value in inputs.items()})
+        expected[name] = function(*(tf.constant(value) for value in inputs.values()))
     served = serving.run_signatures(version, requests)
     for name, outputs in expected.items():
         for key, value in outputs.items():
@@ -130,10 +140,10 @@ def example_input(spec, case, count=3):
 def test_mixed_precision(case, policy, tmp_path):
     keras.config.set_dtype_policy(policy)
     model = compiled(case)
-    x = images(case)
-    history = model.fit(x, batch_size=8, epochs=2, verbose=0).history
+    data = examples(case)
+    history = model.fit(*data, batch_size=8, epochs=2, verbose=0).history
     assert all(np.isfinite(values).all() for values in history.values())
-    assert np.isfinite(model.predict(x, verbose=0)).all()
+    assert np.isfinite(model.predict(data[0], verbose=0)).all()
     assert all(variable.dtype == "float32" for variable in model.trainable_variables)
     if policy == "mixed_float16":
         assert all(
@@ -151,5 +161,5 @@ def test_mixed_precision(case, policy, tmp_path):
 @each_base
 def test_xla(case):
     model = compiled(case, jit_compile=True)
-    history = model.fit(images(case), batch_size=8, verbose=0).history
+    history = model.fit(*examples(case), batch_size=8, verbose=0).history
     assert all(np.isfinite(values).all() for values in history.values())

@@ -1,7 +1,6 @@
 """Replicas and workers take the step that one device takes on the same global batch."""
 
 import contextlib
-import functools
 import json
 import os
 import pathlib
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from cases import SMALL
+from replicas import two_replicas
 
 import kgen
 
@@ -21,13 +21,6 @@ SHAPE = (5, 6, 1)
 WORKER = pathlib.Path(__file__).parent / "workers" / "multi_worker.py"
 # What the project promises after three steps of SGD; sums in another order differ by 1e-7.
 TOLERANCE = 1e-5
-
-
-@functools.cache
-def two_replicas():
-    # One for the process: a second one numbers its collective operations from the start again and
-    # meets the first one's, of other shapes.
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 def images(count, seed=0):

@@ -1,6 +1,21 @@
 """One evaluation suite for all families. Each figure carries its protocol."""
 
+from kgen.evaluation.extractors import ClassifierFeatures as ClassifierFeatures
+from kgen.evaluation.extractors import classifier_features as classifier_features
+from kgen.evaluation.extractors import inception_features as inception_features
+from kgen.evaluation.frechet import FeatureStatistics as FeatureStatistics
+from kgen.evaluation.frechet import feature_statistics as feature_statistics
+from kgen.evaluation.frechet import frechet_distance as frechet_distance
+from kgen.evaluation.inception import inception_score as inception_score
+from kgen.evaluation.kernel import kernel_distance as kernel_distance
 from kgen.evaluation.likelihood import active_units as active_units
 from kgen.evaluation.likelihood import bits_per_dim as bits_per_dim
 from kgen.evaluation.likelihood import evidence_lower_bound as evidence_lower_bound
 from kgen.evaluation.likelihood import importance_weighted_bound as importance_weighted_bound
+from kgen.evaluation.manifold import nearest_neighbours as nearest_neighbours
+from kgen.evaluation.manifold import (
+    precision_recall_density_coverage as precision_recall_density_coverage,
+)
+from kgen.evaluation.mixtures import mode_coverage as mode_coverage
+from kgen.evaluation.samples import draw_samples as draw_samples
+from kgen.evaluation.samples import sample_quality as sample_quality

@@ -1,6 +1,8 @@
 """Functions that return a plain `keras.Model` for any image shape. No loss in here."""
 
 from kgen.networks.autoregressive import masked_autoregressive as masked_autoregressive
+from kgen.networks.conditional import label_conditioned_generator as label_conditioned_generator
+from kgen.networks.conditional import projection_discriminator as projection_discriminator
 from kgen.networks.convolutional import convolutional_decoder as convolutional_decoder
 from kgen.networks.convolutional import convolutional_encoder as convolutional_encoder
 from kgen.networks.convolutional import (
@@ -9,8 +11,14 @@ from kgen.networks.convolutional import (
 from kgen.networks.convolutional import (
     convolutional_feature_encoder as convolutional_feature_encoder,
 )
+from kgen.networks.dcgan import dcgan_discriminator as dcgan_discriminator
+from kgen.networks.dcgan import dcgan_generator as dcgan_generator
+from kgen.networks.dcgan import doubling_filters as doubling_filters
 from kgen.networks.dense import dense_decoder as dense_decoder
 from kgen.networks.dense import dense_discriminator as dense_discriminator
 from kgen.networks.dense import dense_encoder as dense_encoder
+from kgen.networks.dense import dense_generator as dense_generator
 from kgen.networks.residual import residual_decoder as residual_decoder
 from kgen.networks.residual import residual_encoder as residual_encoder
+from kgen.networks.residual_gan import residual_discriminator as residual_discriminator
+from kgen.networks.residual_gan import residual_generator as residual_generator

@@ -1,11 +1,13 @@
-"""Fully connected encoders and decoders for images of any shape."""
+"""Fully connected networks for vectors and for images of any shape."""
 
 import math
 
 import keras
+import numpy as np
 from keras import layers
 
 from kgen import checks
+from kgen.networks.normalization import normalized, spectrally_normalized
 
 
 def dense_encoder(image_shape, output_dim, *, hidden_units=(512, 256), activation="relu"):
@@ -53,19 +55,87 @@ def dense_decoder(latent_dim, output_shape, *, hidden_units=(256, 512), activati
     return keras.Model(inputs, outputs, name="decoder")
 
 
-def dense_discriminator(input_dim, *, hidden_units=(256, 256), activation="leaky_relu"):
-    """A multilayer perceptron from vectors to one logit.
+def dense_generator(
+    latent_dim, output_shape, *, hidden_units=(256, 256), normalization=None, activation="relu"
+):
+    """A multilayer perceptron from latents to points or images.
 
     Args:
-        input_dim: int, size of the input vector.
-        hidden_units: sizes of the hidden layers.
+        latent_dim: int, size of the input vector.
+        output_shape: `(dim,)` for vectors, which are unbounded, or `(height, width, channels)` for
+            images, which a sigmoid keeps in [0, 1].
+        hidden_units: sizes of the hidden layers, first to last.
+        normalization: "batch", "layer" or None, of the hidden layers.
         activation: their activation.
 
     Returns:
-        keras.Model from float32 `(batch, input_dim)` to float32 logits `(batch, 1)`.
+        keras.Model from float32 `(batch, latent_dim)` to float32 `(batch, *output_shape)`.
+
+    Raises:
+        ValueError: for sizes below 1 or an unknown normalization.
     """
-    inputs = keras.Input((checks.positive_integer("input_dim", input_dim),))
+    output_shape = _vector_or_image_shape("output_shape", output_shape)
+    inputs = keras.Input((checks.positive_integer("latent_dim", latent_dim),))
     x = inputs
     for units in hidden_units:
-        x = layers.Dense(units, activation=activation)(x)
-    return keras.Model(inputs, layers.Dense(1, dtype="float32")(x), name="discriminator")
+        x = layers.Dense(units, use_bias=normalization != "batch")(x)
+        x = layers.Activation(activation)(normalized(x, normalization))
+    squash = None if len(output_shape) == 1 else "sigmoid"
+    x = layers.Dense(math.prod(output_shape), activation=squash, dtype="float32")(x)
+    outputs = layers.Reshape(output_shape, dtype="float32")(x)
+    return keras.Model(inputs, outputs, name="generator")
+
+
+def dense_discriminator(
+    input_shape,
+    output_dim=1,
+    *,
+    hidden_units=(256, 256),
+    normalization=None,
+    activation="leaky_relu",
+    spectral_normalization=False,
+):
+    """A multilayer perceptron from vectors or images to one logit.
+
+    Images are mapped to 2 x - 1 first; vectors are taken as they are.
+
+    Args:
+        input_shape: int or `(dim,)` for vectors, or `(height, width, channels)` for images in
+            [0, 1].
+        output_dim: int, size of the output: 1 for a logit, more for features.
+        hidden_units: sizes of the hidden layers.
+        normalization: "batch", "layer" or None, of the hidden layers.
+        activation: their activation.
+        spectral_normalization: bool, whether every kernel is divided by its largest singular value.
+
+    Returns:
+        keras.Model from float32 `(batch, *input_shape)` to float32 `(batch, output_dim)`.
+
+    Raises:
+        ValueError: for sizes below 1 or an unknown normalization.
+    """
+    if isinstance(input_shape, (int, np.integer)):
+        input_shape = (input_shape,)
+    input_shape = _vector_or_image_shape("input_shape", input_shape)
+    checks.positive_integer("output_dim", output_dim)
+    inputs = keras.Input(input_shape)
+    x = inputs
+    if len(input_shape) == 3:
+        x = layers.Flatten()(layers.Rescaling(2.0, offset=-1.0)(x))
+    for units in hidden_units:
+        dense = layers.Dense(units, use_bias=normalization != "batch")
+        x = normalized(spectrally_normalized(dense, spectral_normalization)(x), normalization)
+        x = layers.Activation(activation)(x)
+    dense = layers.Dense(output_dim, dtype="float32")
+    outputs = spectrally_normalized(dense, spectral_normalization)(x)
+    return keras.Model(inputs, outputs, name="discriminator")
+
+
+def _vector_or_image_shape(name, shape):
+    shape = tuple(shape)
+    if len(shape) not in (1, 3):
+        raise ValueError(
+            f"{name} must be (dim,) for vectors or (height, width, channels) for images, received "
+            f"{shape}."
+        )
+    return tuple(checks.positive_integer(f"each side of {name}", side) for side in shape)

@@ -1,8 +1,7 @@
-"""What happens around the steps of `fit`: pictures, embeddings, backups, a stop at divergence."""
+"""Backups of a run, from which it resumes."""
 
 import itertools
 import json
-import math
 import pathlib
 import re
 import zipfile
@@ -12,120 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kgen import plots
-
-_MAX_SPRITE_SIDE = 8192
-
-
-class PictureLogger(keras.callbacks.Callback):
-    """Draws pictures at the end of every n-th epoch: as PNG files and for TensorBoard.
-
-    Epochs count from 0 in both places, as in Keras' own `TensorBoard` callback: the file is
-    `<log_dir>/<name>-<epoch:04d>.png`, the image summary `<name>` has step = epoch. For runs that
-    resume exactly, let the functions draw with fixed seeds (`kgen.plots` does).
-
-    Args:
-        log_dir: Folder of the files and of the TensorBoard events.
-        pictures: Dict of name -> function that takes the model and returns a uint8 array of shape
-            `(height, width, channels)` with 1, 3 or 4 channels, such as `kgen.plots.sample_grid`.
-        every: Draw after each `every`-th epoch, counted from the first epoch.
-
-    Raises:
-        ValueError: If `pictures` is empty, a name cannot be a file name, a value cannot be called,
-            or `every` is below 1. While training, if a function returns something else than a
-            picture.
-    """
-
-    def __init__(self, log_dir, pictures, *, every=1):
-        super().__init__()
-        if not pictures:
-            raise ValueError("Expected at least one picture. Received none.")
-        for name, draw in pictures.items():
-            if not name or pathlib.PurePath(name).name != name or not callable(draw):
-                raise ValueError(
-                    "Expected pictures to map names that can be file names to functions of the "
-                    f"model. Received {name!r}: {draw!r}."
-                )
-        if every < 1:
-            raise ValueError(f"Expected every >= 1. Received every={every}.")
-        self.log_dir = pathlib.Path(log_dir)
-        self.pictures = dict(pictures)
-        self.every = every
-        self._writer = None
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Draws and writes every picture."""
-        if (epoch + 1) % self.every or not _is_chief(self.model):
-            return
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self.log_dir))
-        for name, draw in self.pictures.items():
-            picture = plots.check_picture(draw(self.model), name=f"picture {name!r}")
-            plots.save_png(picture, self.log_dir / f"{name}-{epoch:04d}.png")
-            with self._writer.as_default(step=epoch):
-                tf.summary.image(name, picture[np.newaxis])
-        self._writer.flush()
-
-    def on_train_end(self, logs=None):
-        """Closes the TensorBoard events."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-
-class ProjectorLogger(keras.callbacks.Callback):
-    """Writes the codes of images for TensorBoard's embedding projector when training ends.
-
-    `tensorboard --logdir <log_dir>` then shows, under PROJECTOR, each image at its code. Written
-    are `tensors.tsv`, `sprite.png`, `projector_config.pbtxt` and, with labels, `metadata.tsv`.
-    Codes of higher rank are flattened.
-
-    Args:
-        log_dir: Folder of the files.
-        images: float32 array in [0, 1], shape `(num_images, height, width, channels)`.
-        labels: Integers or strings, shape `(num_images,)`, or None.
-
-    Raises:
-        ValueError: If the images are not of that form, do not fit on one sprite sheet of 8192 x
-            8192 pixels, or there is not one label an image.
-    """
-
-    def __init__(self, log_dir, images, labels=None):
-        super().__init__()
-        images = np.asarray(images)
-        if labels is not None and len(labels) != len(images):
-            raise ValueError(
-                f"Expected one label an image, {len(images)}. Received {len(labels)} labels."
-            )
-        self.log_dir = pathlib.Path(log_dir)
-        self.images = images
-        self.labels = labels
-        self._sprite = _sprite_sheet(images)
-
-    def on_train_end(self, logs=None):
-        """Encodes the images and writes the files."""
-        if not _is_chief(self.model):
-            return
-        from google.protobuf import text_format
-        from tensorboard.plugins import projector
-
-        codes = plots.in_chunks(self.model.encode, self.images)
-        with plots.replace_atomically(self.log_dir / "tensors.tsv") as stream:
-            np.savetxt(stream, codes.reshape(len(codes), -1), fmt="%.7g", delimiter="\t")
-        plots.save_png(self._sprite, self.log_dir / "sprite.png", scale=1)
-        config = projector.ProjectorConfig()
-        embedding = config.embeddings.add(tensor_name="codes", tensor_path="tensors.tsv")
-        embedding.tensor_shape.extend([len(codes), codes[0].size])
-        embedding.sprite.image_path = "sprite.png"
-        height, width = self.images.shape[1:3]
-        embedding.sprite.single_image_dim.extend([width, height])
-        if self.labels is not None:
-            embedding.metadata_path = "metadata.tsv"
-            lines = (" ".join(str(label).split()) + "\n" for label in self.labels)
-            with plots.replace_atomically(self.log_dir / "metadata.tsv") as stream:
-                stream.write("".join(lines).encode())
-        # Last, because TensorBoard reads the other files as soon as it sees this one.
-        with plots.replace_atomically(self.log_dir / "projector_config.pbtxt") as stream:
-            stream.write(text_format.MessageToString(config).encode())
+from kgen.callbacks.chief import is_chief
 
 
 class BackupAndRestore(keras.callbacks.Callback):
@@ -182,7 +68,7 @@ class BackupAndRestore(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Restores the backup, if there is one."""
         self._records = []
-        if _is_chief(self.model):
+        if is_chief(self.model):
             self._check_writable()
             self._remove_leftovers()
         if self.path.exists():
@@ -229,7 +115,7 @@ class BackupAndRestore(keras.callbacks.Callback):
 
     def _save(self, epoch):
         variables = _state_variables(self.model)
-        if not _is_chief(self.model):
+        if not is_chief(self.model):
             for variable in variables:
                 # Reading a variable can be a collective operation, which needs every worker.
                 variable.numpy()
@@ -298,62 +184,6 @@ class BackupAndRestore(keras.callbacks.Callback):
         )
 
 
-class DivergenceGuard(keras.callbacks.Callback):
-    """Stops training with an error as soon as a logged value is not finite.
-
-    `kgen` models put it into every `fit`. It looks at every batch, and no step waits for it: Keras
-    calls it in a thread, a few steps later. The logs are running means over the epoch, so what was
-    not finite once stays so; with `steps_per_execution` above 1 it shows at the end of an
-    execution.
-
-    An error in a training term comes before any callback's `on_epoch_end`, so no backup is written
-    of that epoch. Validation terms are looked at when the epoch ends: for them, put this callback
-    before `BackupAndRestore`.
-
-    Raises:
-        FloatingPointError: While training; names the epoch, the step and the terms.
-    """
-
-    # Keras' word for "may run in a thread". Without it every step waits for the step's logs: 5 % of
-    # a dense VAE's step.
-    async_safe = True
-
-    def __init__(self):
-        super().__init__()
-        self._epoch = 0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Notes the epoch for the message."""
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Looks at the training terms."""
-        self._check(logs, f"at or before step {batch + 1}")
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Looks at the validation terms."""
-        self._check(logs, "at its end")
-
-    def _check(self, logs, place):
-        bad = [f"{name} = {value}" for name, value in (logs or {}).items() if not _finite(value)]
-        if bad:
-            raise FloatingPointError(
-                f"Training diverged in epoch {self._epoch + 1}, {place}: {', '.join(bad)}. "
-                "Lower the learning rate, clip the gradients (clipnorm=1.0 in the optimizer), or "
-                "check the data for NaN and for values outside the expected range."
-            )
-
-
-def _finite(value):
-    # Several workers log arrays of shape (1,).
-    value = np.asarray(value)
-    return value.dtype.kind != "f" or bool(np.isfinite(value).all())
-
-
-def _is_chief(model):
-    return model.distribute_strategy.extended.should_checkpoint
-
-
 def _state_variables(model):
     variables = list(model.variables)
     for value in vars(model).values():
@@ -386,18 +216,3 @@ def _difference(saved, given):
     except (AttributeError, TypeError, ValueError):
         return f"its fingerprint is {saved!r}, now it is {given!r}"
     return ", ".join(f"{name} was {before.get(name)!r}, now {now.get(name)!r}" for name in names)
-
-
-def _sprite_sheet(images):
-    side = math.ceil(math.sqrt(len(images)))
-    # TensorBoard wants as many rows as columns.
-    filled = np.zeros((side * side, *images.shape[1:]), dtype=images.dtype)
-    filled[: len(images)] = images
-    sheet = plots.image_grid(filled, columns=side, padding=0)
-    if max(sheet.shape[:2]) > _MAX_SPRITE_SIDE:
-        raise ValueError(
-            f"Expected images that fit on a sprite sheet of {_MAX_SPRITE_SIDE} x "
-            f"{_MAX_SPRITE_SIDE} pixels, TensorBoard's limit. Received {len(images)} images, a "
-            f"sheet of {sheet.shape[0]} x {sheet.shape[1]}. Pass fewer images."
-        )
-    return sheet

@@ -1,0 +1,187 @@
+"""The auxiliary classifier GAN: the discriminator tells the class as well."""
+
+import keras
+import tensorflow as tf
+
+from kgen import checks
+from kgen.adversarial import losses
+from kgen.adversarial.generation import LatentGeneration, without_updates
+from kgen.networks import dcgan_discriminator, dcgan_generator, label_conditioned_generator
+from kgen.training import AdversarialModel
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class ACGAN(LatentGeneration, AdversarialModel):
+    """Auxiliary classifier GAN (Odena et al. 2017).
+
+        discriminator:   discriminator_loss(D(x), D(G(z, y)))
+                         - class_weight (log P(C = y | x) + log P(C = y | G(z, y)))
+        generator:       generator_loss(D(G(z, y))) - class_weight log P(C = y | G(z, y))
+                         z ~ N(0, I), y as in the data
+
+    With the default losses the discriminator minimizes the paper's -(L_S + L_C). The generator
+    maximizes L_C, and its loss is the non-saturating one in place of +L_S.
+
+    Args:
+        generator: keras.Model from `[latents (batch, latent_dim), labels (batch,)]` to images in
+            [0, 1] or points, such as `kgen.networks.label_conditioned_generator` makes.
+        discriminator: keras.Model from those to `(batch, 1 + num_classes)`: the logit, then the
+            class logits.
+        num_classes: int >= 2; labels are 0 .. num_classes - 1.
+        class_weight: float >= 0.
+        generator_loss: function of the fake logits, one value an example.
+        discriminator_loss: function of the real and the fake logits.
+        ema_decay: float in [0, 1] or None, of the averaged weights that sample.
+        **kwargs: `discriminator_steps`, `seed`, `name`, `dtype`.
+
+    Raises:
+        ValueError: if the networks do not fit, or for an argument out of range.
+
+    Reference:
+        Odena et al. 2017, "Conditional Image Synthesis with Auxiliary Classifier GANs", eq. 2-3.
+    """
+
+    terms = (
+        "real_logits",
+        "fake_logits",
+        "real_class_loss",
+        "fake_class_loss",
+        "real_accuracy",
+        "fake_accuracy",
+    )
+
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        *,
+        num_classes,
+        class_weight=1.0,
+        generator_loss=losses.non_saturating_generator_loss,
+        discriminator_loss=losses.non_saturating_discriminator_loss,
+        ema_decay=0.999,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.generator = generator
+        self.discriminator = discriminator
+        self.num_classes = checks.num_classes(num_classes)
+        self.latent_dim, self.image_shape = _check_players(generator, discriminator, num_classes)
+        self.class_weight = checks.at_least("class_weight", class_weight, 0.0)
+        self.generator_loss = generator_loss
+        self.discriminator_loss = discriminator_loss
+        self.ema_decay = ema_decay
+        self._add_averages()
+        self.build()
+
+    @classmethod
+    def for_images(
+        cls,
+        image_shape,
+        num_classes,
+        latent_dim=64,
+        *,
+        embedding_dim=32,
+        generator=dcgan_generator,
+        discriminator=dcgan_discriminator,
+        **kwargs,
+    ):
+        """An ACGAN with networks made for an image shape.
+
+        Args:
+            image_shape: `(height, width, channels)`, any of each; `(dim,)` with dense networks.
+            num_classes: int >= 2.
+            latent_dim: int >= 1.
+            embedding_dim: int >= 1, of the generator's embedding of a label.
+            generator: function `(latent_dim, image_shape) -> keras.Model` from `kgen.networks`.
+            discriminator: function `(image_shape, output_dim) -> keras.Model` likewise.
+            **kwargs: the class's other arguments.
+        """
+        checks.num_classes(num_classes)
+        made = generator(latent_dim + embedding_dim, image_shape)
+        return cls(
+            label_conditioned_generator(made, num_classes, latent_dim=latent_dim),
+            discriminator(image_shape, 1 + num_classes),
+            num_classes=num_classes,
+            **kwargs,
+        )
+
+    def discriminator_objective(self, x, y=None, training=False):
+        """`loss` and the `terms`, each float32 `(batch,)`."""
+        labels = self._checked_labels(y)
+        latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
+        fake = without_updates(self.generator, [latents, labels], training)
+        real_logits, real_classes = _split(self.discriminator(x, training=training))
+        fake_logits, fake_classes = _split(self.discriminator(fake, training=training))
+        real_class_loss = losses.classification_loss(real_classes, labels)
+        fake_class_loss = losses.classification_loss(fake_classes, labels)
+        return dict(
+            loss=self.discriminator_loss(real_logits, fake_logits)
+            + self.class_weight * (real_class_loss + fake_class_loss),
+            real_logits=losses.per_example(real_logits),
+            fake_logits=losses.per_example(fake_logits),
+            real_class_loss=real_class_loss,
+            fake_class_loss=fake_class_loss,
+            real_accuracy=_is_right(real_classes, labels),
+            fake_accuracy=_is_right(fake_classes, labels),
+        )
+
+    def generator_objective(self, x, y=None, training=False):
+        """`loss`, float32 `(batch,)`."""
+        labels = self._checked_labels(y)
+        latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
+        fake = self.generator([latents, labels], training=training)
+        logits, classes = _split(without_updates(self.discriminator, fake, training))
+        class_loss = losses.classification_loss(classes, labels)
+        return dict(loss=self.generator_loss(logits) + self.class_weight * class_loss)
+
+    def call(self, inputs, training=False):
+        """The discriminator's logits: what `predict` gives."""
+        return self.discriminate(inputs)
+
+    def discriminate(self, images):
+        """The discriminator's logits of images: float32 `(batch,)`, higher for what looks real."""
+        return losses.per_example(_split(self.discriminator(images, training=False))[0])
+
+    def classify(self, images):
+        """The class probabilities of images, float32 `(batch, num_classes)`."""
+        return tf.nn.softmax(_split(self.discriminator(images, training=False))[1])
+
+    def endpoints(self):
+        """Those of every GAN of labels, but `discriminate` takes images alone, and `classify`."""
+        images = tf.TensorSpec((None, *self.image_shape), tf.float32, name="images")
+        return {
+            **super().endpoints(),
+            "discriminate": (lambda images: {"logits": self.discriminate(images)}, [images]),
+            "classify": (lambda images: {"probabilities": self.classify(images)}, [images]),
+        }
+
+
+def _split(outputs):
+    """The logit, float32 `(batch, 1)`, and the class logits, float32 `(batch, num_classes)`."""
+    outputs = tf.cast(outputs, tf.float32)
+    return outputs[:, :1], outputs[:, 1:]
+
+
+def _is_right(class_logits, labels):
+    return tf.cast(tf.argmax(class_logits, axis=-1, output_type=tf.int32) == labels, tf.float32)
+
+
+def _check_players(generator, discriminator, num_classes):
+    """Raise ValueError unless only the generator takes labels; `(latent_dim, image_shape)`."""
+    received = checks.network("generator", generator).input_shape
+    if not isinstance(received, list) or [len(shape) for shape in received] != [2, 1]:
+        raise ValueError(
+            f"generator '{generator.name}' must take [latents (batch, latent_dim), labels "
+            f"(batch,)], received inputs of shape {received}."
+        )
+    image_shape = tuple(generator.output_shape[1:])
+    expected = checks.network("discriminator", discriminator).input_shape
+    if isinstance(expected, list) or image_shape != tuple(expected[1:]):
+        raise ValueError(
+            f"generator '{generator.name}' gives images of shape {image_shape}, but discriminator "
+            f"'{discriminator.name}' takes inputs of shape {expected}."
+        )
+    why = f"one logit and those of num_classes={num_classes}"
+    checks.output_shape("discriminator", discriminator, (1 + num_classes,), why)
+    return received[0][1], image_shape

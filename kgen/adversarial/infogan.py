@@ -1,0 +1,293 @@
+"""InfoGAN: codes of the latent that can be read back from the image."""
+
+import functools
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from kgen import checks, heads
+from kgen.adversarial import losses
+from kgen.adversarial.generation import LatentGeneration, without_updates
+from kgen.adversarial.players import check_players
+from kgen.heads.sampling import seed_rows
+from kgen.networks import dcgan_discriminator, dcgan_generator
+from kgen.training import AdversarialModel
+
+tfd = tfp.distributions
+
+# Batch normalization's moving means mix real and generated images, and `infer` would use them.
+_LAYER_NORMALIZED = functools.partial(dcgan_discriminator, normalization="layer")
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class InfoGAN(LatentGeneration, AdversarialModel):
+    """Information maximizing generative adversarial network (Chen et al. 2016).
+
+        z = [noise, category, continuous],   noise ~ N(0, I),   c = (category, continuous)
+        category ~ OneHotCategorical(num_categories),   continuous ~ U(-1, 1)^continuous_dim
+        L_I(G, Q) = E[log Q(c | G(z))] + H(c)  <=  I(c; G(z))
+
+        discriminator and Q:   discriminator_loss(D(x), D(G(z))) - information_weight * L_I
+        generator:             generator_loss(D(G(z)))           - information_weight * L_I
+
+    Q(c|x) is a categorical distribution times a diagonal normal one. It is part of the
+    discriminator's network, as in the authors' code: their shared layers learn L_I in the
+    discriminator's step, the generator learns it in its own. `mutual_information` is L_I and
+    `category_information` the category's part of it, at most log(num_categories), both in nats.
+
+    Args:
+        generator: keras.Model from `(batch, noise_dim + num_categories + continuous_dim)`, in this
+            order, to images in [0, 1] or points.
+        discriminator: keras.Model from those to `(batch, 1 + num_categories + 2 * continuous_dim)`:
+            the logit, then Q's category logits, means and raw scales.
+        num_categories: int >= 2.
+        continuous_dim: int >= 0.
+        information_weight: float >= 0, lambda.
+        continuous_weight: float >= 0, a further factor of the continuous codes' part of L_I in the
+            losses. The paper takes a smaller lambda for them (section 6), 1 for categories.
+        generator_loss: function of the fake logits, one value an example.
+        discriminator_loss: function of the real and the fake logits.
+        ema_decay: float in [0, 1] or None, of the averaged weights that sample.
+        **kwargs: `discriminator_steps`, `seed`, `name`, `dtype`.
+
+    Raises:
+        ValueError: if the networks do not fit, or for an argument out of range.
+
+    Reference:
+        Chen et al. 2016, "InfoGAN: Interpretable Representation Learning by Information Maximizing
+        Generative Adversarial Nets", eq. 4-6.
+    """
+
+    terms = ("real_logits", "fake_logits", "mutual_information", "category_information")
+
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        *,
+        num_categories,
+        continuous_dim,
+        information_weight=1.0,
+        continuous_weight=0.1,
+        generator_loss=losses.non_saturating_generator_loss,
+        discriminator_loss=losses.non_saturating_discriminator_loss,
+        ema_decay=0.999,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.generator = generator
+        self.discriminator = discriminator
+        self.num_categories, self.continuous_dim = _checked_codes(num_categories, continuous_dim)
+        self.output_dims = [1, num_categories, 2 * continuous_dim]
+        self.latent_dim, self.image_shape = check_players(
+            generator, discriminator, sum(self.output_dims)
+        )
+        self.noise_dim = self.latent_dim - num_categories - continuous_dim
+        if self.noise_dim < 1:
+            raise ValueError(
+                f"generator '{generator.name}' takes latents of size {self.latent_dim}, expected "
+                f"noise_dim + {num_categories} categories + {continuous_dim} continuous codes with "
+                "noise_dim at least 1."
+            )
+        self.information_weight = checks.at_least("information_weight", information_weight, 0.0)
+        self.continuous_weight = checks.at_least("continuous_weight", continuous_weight, 0.0)
+        self.generator_loss = generator_loss
+        self.discriminator_loss = discriminator_loss
+        self.ema_decay = ema_decay
+        self._add_averages()
+        self.build()
+
+    @classmethod
+    def for_images(
+        cls,
+        image_shape,
+        noise_dim=62,
+        *,
+        num_categories=10,
+        continuous_dim=2,
+        generator=dcgan_generator,
+        discriminator=_LAYER_NORMALIZED,
+        **kwargs,
+    ):
+        """An InfoGAN with networks made for an image shape; see `GAN.for_images`.
+
+        Args:
+            image_shape: `(height, width, channels)`, any of each; `(dim,)` with dense networks.
+            noise_dim: int >= 1, size of the latent beside the codes.
+            num_categories: int >= 2.
+            continuous_dim: int >= 0.
+            generator: function `(latent_dim, image_shape) -> keras.Model` from `kgen.networks`.
+            discriminator: function `(image_shape, output_dim) -> keras.Model` likewise; by
+                default with layer normalization.
+            **kwargs: the class's other arguments.
+        """
+        _checked_codes(num_categories, continuous_dim)
+        checks.positive_integer("noise_dim", noise_dim)
+        return cls(
+            generator(noise_dim + num_categories + continuous_dim, image_shape),
+            discriminator(image_shape, 1 + num_categories + 2 * continuous_dim),
+            num_categories=num_categories,
+            continuous_dim=continuous_dim,
+            **kwargs,
+        )
+
+    def prior(self):
+        """The latents' distribution, of event shape `(latent_dim,)`."""
+        parts = [
+            tfd.Sample(tfd.Normal(0.0, 1.0), self.noise_dim),
+            tfd.OneHotCategorical(logits=tf.zeros(self.num_categories), dtype=tf.float32),
+        ]
+        if self.continuous_dim:
+            parts.append(tfd.Sample(tfd.Uniform(-1.0, 1.0), self.continuous_dim))
+        return tfd.Blockwise(parts)
+
+    def discriminator_objective(self, x, y=None, training=False):
+        """`loss` and the `terms`, each float32 `(batch,)`."""
+        latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
+        fake = without_updates(self.generator, latents, training)
+        real_logits, _, _ = self._split(self.discriminator(x, training=training))
+        fake_logits, *parameters = self._split(self.discriminator(fake, training=training))
+        category, continuous = self._information(latents, *parameters)
+        return dict(
+            loss=self.discriminator_loss(real_logits, fake_logits)
+            - self.information_weight * (category + self.continuous_weight * continuous),
+            real_logits=losses.per_example(real_logits),
+            fake_logits=losses.per_example(fake_logits),
+            mutual_information=category + continuous,
+            category_information=category,
+        )
+
+    def generator_objective(self, x, y=None, training=False):
+        """`loss`, float32 `(batch,)`."""
+        latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
+        fake = self.generator(latents, training=training)
+        outputs = without_updates(self.discriminator, fake, training)
+        fake_logits, *parameters = self._split(outputs)
+        category, continuous = self._information(latents, *parameters)
+        information = category + self.continuous_weight * continuous
+        return dict(loss=self.generator_loss(fake_logits) - self.information_weight * information)
+
+    def _split(self, outputs):
+        """The logit and the parameters of Q(c|x): of the category, of the continuous codes."""
+        return tf.split(tf.cast(outputs, tf.float32), self.output_dims, axis=-1)
+
+    def _information(self, latents, category_logits, continuous_parameters):
+        """log Q(c|x) + H(c) of the category and of the continuous codes: float32 `(batch,)`."""
+        _, category, continuous = self._codes(latents)
+        of_category = tfd.OneHotCategorical(logits=category_logits).log_prob(category)
+        of_category += tf.math.log(float(self.num_categories))
+        if not self.continuous_dim:
+            return of_category, tf.zeros_like(of_category)
+        posterior = _normal(continuous_parameters)
+        return of_category, posterior.log_prob(continuous) + self.continuous_dim * tf.math.log(2.0)
+
+    def _codes(self, latents):
+        return tf.split(
+            latents, [self.noise_dim, self.num_categories, self.continuous_dim], axis=-1
+        )
+
+    def latents(self, batch_size, seed):
+        """Latents of a training step: float32 `(batch_size, latent_dim)` from a stateless seed."""
+        return self.prior().sample(batch_size, seed=seed)
+
+    def sample_latents(self, seeds, truncation=None):
+        """One latent a row of `seeds`, int32 `(num_samples, 2)`; `truncation` is of the noise."""
+        latents = heads.sample_rows(self.prior(), seeds)
+        if truncation is None:
+            return latents
+        noise, *codes = self._codes(latents)
+        normal = tfd.Normal(0.0, 1.0)
+        limit = normal.cdf(checks.positive_number("truncation", truncation))
+        noise = normal.quantile((1.0 - limit) + (2.0 * limit - 1.0) * normal.cdf(noise))
+        return tf.concat([noise, *codes], axis=-1)
+
+    def sample(self, num_samples, *, categories=None, continuous=None, truncation=None, seed=None):
+        """Decode latents drawn from the prior, with codes as drawn or as given.
+
+        Args:
+            num_samples: int >= 1.
+            categories: int, or ints `(num_samples,)`, in 0 .. num_categories - 1; None draws them.
+            continuous: floats that broadcast to `(num_samples, continuous_dim)`; None draws them.
+            truncation: float > 0 or None; see `sample_latents`.
+            seed: int, or None for a fresh one. Sample i is a function of `(seed, i)` and its codes.
+
+        Returns:
+            float32 `(num_samples, *image_shape)`.
+
+        Raises:
+            ValueError: for codes out of range, or `continuous` without continuous codes.
+        """
+        noise, category, drawn = self._codes(
+            self.sample_latents(seed_rows(seed, num_samples), truncation)
+        )
+        if categories is not None:
+            categories = tf.broadcast_to(tf.cast(categories, tf.int32), (num_samples,))
+            checks.labels(categories, self.num_categories)
+            category = tf.one_hot(categories, self.num_categories)
+        if continuous is not None:
+            if not self.continuous_dim:
+                raise ValueError("This InfoGAN has continuous_dim=0, received continuous codes.")
+            drawn = tf.broadcast_to(tf.cast(continuous, tf.float32), drawn.shape)
+        return self.decode(tf.concat([noise, category, drawn], axis=-1))
+
+    def infer(self, images):
+        """The codes that Q(c|x) reads from images.
+
+        Args:
+            images: float32 `(batch, *image_shape)` in [0, 1].
+
+        Returns:
+            `(probabilities, means)`: float32 `(batch, num_categories)`, and the means of the
+            continuous codes, float32 `(batch, continuous_dim)`.
+        """
+        _, logits, parameters = self._split(self.discriminator(images, training=False))
+        means = _normal(parameters).mean() if self.continuous_dim else parameters
+        return tf.nn.softmax(logits), means
+
+    def call(self, inputs, training=False):
+        """The discriminator's logits: what `predict` gives."""
+        return self.discriminate(inputs)
+
+    def discriminate(self, images):
+        """The discriminator's logits of images: float32 `(batch,)`, higher for what looks real."""
+        return losses.per_example(self._split(self.discriminator(images, training=False))[0])
+
+    def endpoints(self):
+        """Those of every GAN, and `sample_codes` (noise from `seed`, codes as given) and `infer`.
+
+        `continuous` and `continuous_means` are left out where there are no continuous codes.
+        """
+        seed = tf.TensorSpec((None, 2), tf.int32, name="seed")
+        categories = tf.TensorSpec((None,), tf.int32, name="categories")
+        continuous = tf.TensorSpec((None, self.continuous_dim), tf.float32, name="continuous")
+        images = tf.TensorSpec((None, *self.image_shape), tf.float32, name="images")
+
+        def sample_codes(seed, categories, *continuous):
+            noise, *_ = self._codes(self.sample_latents(seed))
+            category = tf.one_hot(categories, self.num_categories)
+            return {"images": self.decode(tf.concat([noise, category, *continuous], axis=-1))}
+
+        def infer(images):
+            probabilities, means = self.infer(images)
+            outputs = {"category_probabilities": probabilities, "continuous_means": means}
+            return outputs if self.continuous_dim else {"category_probabilities": probabilities}
+
+        codes = [categories, continuous] if self.continuous_dim else [categories]
+        return {
+            **super().endpoints(),
+            "sample_codes": (sample_codes, [seed, *codes]),
+            "infer": (infer, [images]),
+        }
+
+
+def _normal(parameters):
+    # The smallest scale bounds what is to be gained from ever finer continuous codes.
+    return heads.DiagonalNormal(min_scale=0.05)(parameters)
+
+
+def _checked_codes(num_categories, continuous_dim):
+    checks.at_least("num_categories", checks.positive_integer("num_categories", num_categories), 2)
+    if continuous_dim != 0:
+        checks.positive_integer("continuous_dim", continuous_dim)
+    return num_categories, continuous_dim

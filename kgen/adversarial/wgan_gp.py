@@ -1,0 +1,129 @@
+"""The Wasserstein GAN with gradient penalty."""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+from kgen import checks
+from kgen.adversarial import losses
+from kgen.adversarial.generation import LatentGeneration, without_updates
+from kgen.adversarial.penalties import gradient_penalty
+from kgen.adversarial.players import check_players
+from kgen.networks import dcgan_discriminator, dcgan_generator
+from kgen.training import AdversarialModel
+
+_LAYER_NORMALIZED = functools.partial(dcgan_discriminator, normalization="layer")
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class WGANGP(LatentGeneration, AdversarialModel):
+    """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017).
+
+        critic:      D(G(z)) - D(x) + penalty_weight (|grad D(x^)| - 1)^2
+                     x^ = eps x + (1 - eps) G(z),   eps ~ U(0, 1) a row
+        generator:   -D(G(z)),                      z ~ N(0, I)
+
+    `wasserstein` is D(x) - D(G(z)), the estimate of the distance up to the penalty's slack. The
+    paper's optimizer is Adam with learning rate 1e-4, beta_1 = 0, beta_2 = 0.9.
+
+    Args:
+        generator: keras.Model from latents `(batch, latent_dim)` to images in [0, 1] or points.
+        discriminator: the critic, keras.Model from those to `(batch, 1)`, without batch
+            normalization: the penalty is on the slope for one image.
+        penalty: `gradient_penalty` (two-sided) or another of `kgen.adversarial`.
+        penalty_weight: float >= 0, lambda.
+        discriminator_steps: int >= 1, critic steps for one of the generator; a batch is cut in so
+            many slices.
+        ema_decay: float in [0, 1] or None, of the averaged weights that sample.
+        **kwargs: `seed`, `name`, `dtype`.
+
+    Raises:
+        ValueError: if the networks do not fit, if the critic has batch normalization, or for an
+            argument out of range.
+
+    Reference:
+        Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", eq. 3 and Algorithm 1.
+    """
+
+    terms = ("wasserstein", "gradient_penalty")
+
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        *,
+        penalty=gradient_penalty,
+        penalty_weight=10.0,
+        discriminator_steps=5,
+        ema_decay=0.999,
+        **kwargs,
+    ):
+        super().__init__(discriminator_steps=discriminator_steps, **kwargs)
+        self.generator = generator
+        self.discriminator = discriminator
+        self.latent_dim, self.image_shape = check_players(generator, discriminator)
+        _check_no_batch_normalization(discriminator)
+        self.penalty = penalty
+        self.penalty_weight = checks.at_least("penalty_weight", penalty_weight, 0.0)
+        self.ema_decay = ema_decay
+        self._add_averages()
+        self.build()
+
+    @classmethod
+    def for_images(
+        cls,
+        image_shape,
+        latent_dim=64,
+        *,
+        generator=dcgan_generator,
+        discriminator=_LAYER_NORMALIZED,
+        **kwargs,
+    ):
+        """A WGAN-GP with networks made for an image shape; see `GAN.for_images`."""
+        return cls(generator(latent_dim, image_shape), discriminator(image_shape), **kwargs)
+
+    def discriminator_objective(self, x, y=None, training=False):
+        """`loss`, `wasserstein`, `gradient_penalty`, each float32 `(batch,)`."""
+        latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
+        fake = without_updates(self.generator, latents, training)
+        real_logits = self.discriminator(x, training=training)
+        fake_logits = self.discriminator(fake, training=training)
+        distance = losses.wasserstein_discriminator_loss(real_logits, fake_logits)
+        penalty = self.penalty(
+            lambda images: without_updates(self.discriminator, images, training),
+            x,
+            fake,
+            seed=self.noise_seed(training, salt=1),
+        )
+        return dict(
+            loss=distance + self.penalty_weight * penalty,
+            wasserstein=-distance,
+            gradient_penalty=penalty,
+        )
+
+    def generator_objective(self, x, y=None, training=False):
+        """`loss`, float32 `(batch,)`."""
+        latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
+        fake = self.generator(latents, training=training)
+        fake_logits = without_updates(self.discriminator, fake, training)
+        return dict(loss=losses.wasserstein_generator_loss(fake_logits))
+
+    def call(self, inputs, training=False):
+        """The critic's values: what `predict` gives."""
+        return self.discriminate(inputs)
+
+    def discriminate(self, images):
+        """The critic's values of images: float32 `(batch,)`, higher for what looks real."""
+        return losses.per_example(self.discriminator(images, training=False))
+
+
+def _check_no_batch_normalization(critic):
+    # `_flatten_layers` looks into nested models and wrappers.
+    for layer in critic._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            raise ValueError(
+                f"The critic '{critic.name}' has batch normalization ('{layer.name}'), which makes "
+                "its value for an image depend on the batch; the gradient penalty is on the slope "
+                "for one image. Use layer normalization or none."
+            )

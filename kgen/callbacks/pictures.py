@@ -1,0 +1,66 @@
+"""Pictures of what is being learned, while `fit` runs."""
+
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kgen import plots
+from kgen.callbacks.chief import is_chief
+
+
+class PictureLogger(keras.callbacks.Callback):
+    """Draws pictures at the end of every n-th epoch: as PNG files and for TensorBoard.
+
+    Epochs count from 0 in both places, as in Keras' own `TensorBoard` callback: the file is
+    `<log_dir>/<name>-<epoch:04d>.png`, the image summary `<name>` has step = epoch. For runs that
+    resume exactly, let the functions draw with fixed seeds (`kgen.plots` does).
+
+    Args:
+        log_dir: Folder of the files and of the TensorBoard events.
+        pictures: Dict of name -> function that takes the model and returns a uint8 array of shape
+            `(height, width, channels)` with 1, 3 or 4 channels, such as `kgen.plots.sample_grid`.
+        every: Draw after each `every`-th epoch, counted from the first epoch.
+
+    Raises:
+        ValueError: If `pictures` is empty, a name cannot be a file name, a value cannot be called,
+            or `every` is below 1. While training, if a function returns something else than a
+            picture.
+    """
+
+    def __init__(self, log_dir, pictures, *, every=1):
+        super().__init__()
+        if not pictures:
+            raise ValueError("Expected at least one picture. Received none.")
+        for name, draw in pictures.items():
+            if not name or pathlib.PurePath(name).name != name or not callable(draw):
+                raise ValueError(
+                    "Expected pictures to map names that can be file names to functions of the "
+                    f"model. Received {name!r}: {draw!r}."
+                )
+        if every < 1:
+            raise ValueError(f"Expected every >= 1. Received every={every}.")
+        self.log_dir = pathlib.Path(log_dir)
+        self.pictures = dict(pictures)
+        self.every = every
+        self._writer = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Draws and writes every picture."""
+        if (epoch + 1) % self.every or not is_chief(self.model):
+            return
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self.log_dir))
+        for name, draw in self.pictures.items():
+            picture = plots.check_picture(draw(self.model), name=f"picture {name!r}")
+            plots.save_png(picture, self.log_dir / f"{name}-{epoch:04d}.png")
+            with self._writer.as_default(step=epoch):
+                tf.summary.image(name, picture[np.newaxis])
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        """Closes the TensorBoard events."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

@@ -1,0 +1,118 @@
+"""From images in any form to feature vectors, batch by batch."""
+
+import numpy as np
+import tensorflow as tf
+
+from kgen import checks
+
+_BATCH_SIZE = 128
+
+
+def image_batches(role, images, image_shape=None):
+    """Give checked batches of images.
+
+    Args:
+        role: what the images are, such as "real", for the errors.
+        images: tf.data.Dataset of batches, or of tuples whose first entry is the images; or a NumPy
+            array or tensor `(n, height, width, channels)`, float32 in [0, 1].
+        image_shape: `(height, width, channels)`, where None is any size; or None for the shape of
+            the first batch.
+
+    Yields:
+        NumPy arrays, float32 `(batch, height, width, channels)` in [0, 1].
+
+    Raises:
+        ValueError: for data of another form, other pixels, NaN, or no images.
+    """
+    expected = image_shape
+    for batch in _batches(role, images):
+        batch = np.asarray(batch)
+        if batch.ndim != 4:
+            hint = " Add the channel axis: images[..., None]." if batch.ndim == 3 else ""
+            raise ValueError(
+                f"Expected {role} images of shape (batch, height, width, channels), received "
+                f"{batch.shape}.{hint}"
+            )
+        expected = batch.shape[1:] if expected is None else expected
+        try:
+            checks.images(batch, _known(expected, batch.shape[1:]))
+        except ValueError as error:
+            raise ValueError(f"The {role} images: {error}") from error
+        yield batch.astype(np.float32, copy=False)
+
+
+def feature_batches(role, images, extractor):
+    """Give the features of images, batch by batch.
+
+    Args:
+        role: what the images are, such as "real", for the errors.
+        images: as in `image_batches`.
+        extractor: built keras.Model from images to vectors `(batch, dim)`.
+
+    Yields:
+        NumPy arrays, float32 `(batch, dim)`.
+
+    Raises:
+        ValueError: for an extractor that gives no vectors, images that it does not take, no images,
+            or features that are not finite.
+    """
+    checks.vector_network("extractor", extractor)
+    shape = tuple(extractor.input_shape[1:])
+    # Not `predict`: it would turn XLA on, and leave its trace inside the user's model.
+    extract = tf.function(
+        lambda batch: extractor(batch, training=False),
+        input_signature=[tf.TensorSpec((None, *shape), tf.float32)],
+        autograph=False,
+    )
+    for batch in image_batches(role, images, shape):
+        features = extract(batch).numpy().astype(np.float32)
+        bad = int((~np.isfinite(features)).any(axis=1).sum())
+        if bad:
+            raise ValueError(
+                f"The extractor '{extractor.name}' gave NaN or infinite features for {bad} of "
+                f"{len(batch)} {role} images. Look at its weights and at the pixels it expects."
+            )
+        yield features
+
+
+def all_features(role, images, extractor):
+    """All features in memory, float32 `(n, dim)`; arguments and errors as in `feature_batches`."""
+    return np.concatenate(list(feature_batches(role, images, extractor)))
+
+
+def describe(extractor):
+    """The extractor for a protocol: its name, and its attribute `protocol` where it has one."""
+    protocol = getattr(extractor, "protocol", None)
+    return f"'{extractor.name}'" + (f" ({protocol})" if protocol else "")
+
+
+def _batches(role, images):
+    if isinstance(images, tf.data.Dataset):
+        if images.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise ValueError(
+                f"The {role} data set never ends. Say how much of it: dataset.take(num_batches)."
+            )
+        batches = (batch[0] if isinstance(batch, (tuple, list)) else batch for batch in images)
+    elif isinstance(images, (np.ndarray, tf.Tensor)):
+        images = np.asarray(images)
+        # An array without rows, or without a first axis, is one batch for the checks to refuse.
+        starts = range(0, len(images), _BATCH_SIZE) if images.ndim and len(images) else [...]
+        batches = (images[at if at is ... else slice(at, at + _BATCH_SIZE)] for at in starts)
+    else:
+        raise ValueError(
+            f"The {role} images must be a tf.data.Dataset of image batches, or an array or tensor "
+            f"(n, height, width, channels), received {type(images).__name__}."
+        )
+    empty = True
+    for batch in batches:
+        empty = False
+        yield batch
+    if empty:
+        raise ValueError(f"The {role} data set is empty: it gave no batch.")
+
+
+def _known(expected, received):
+    """`expected` with the sizes that it leaves open filled in from `received`."""
+    if len(expected) != len(received):
+        return tuple(expected)
+    return tuple(b if a is None else a for a, b in zip(expected, received, strict=True))

@@ -1,0 +1,176 @@
+"""Precision, recall, density, coverage, and the training images nearest to samples."""
+
+import numpy as np
+
+from kgen import checks
+from kgen.evaluation.features import all_features, describe, image_batches
+
+# Distances are measured in blocks of this size.
+_BLOCK_MEGABYTES = 256
+
+
+def precision_recall_density_coverage(real, generated, extractor, *, num_neighbours=5):
+    """How much of what is generated looks real, and how much of what is real is generated.
+
+        ball(x)   = all points no farther from x than its k-th nearest neighbour of x's own kind
+        precision = share of generated y in any ball of a real x
+        recall    = share of real x in any ball of a generated y
+        density   = number of balls of real x around a generated y, averaged over y, over k
+        coverage  = share of real x with any generated y in its ball
+
+    Precision, recall and coverage are in [0, 1]; density is 1 on average for equal distributions
+    and may be above. All depend on k and on both numbers of images. The features of both sets are
+    held in memory; the distances are not.
+
+    Args:
+        real: tf.data.Dataset of image batches, or of `(images, ...)`; or a NumPy array or tensor
+            `(n, height, width, channels)`; float32 in [0, 1].
+        generated: as `real`.
+        extractor: built keras.Model from images to vectors `(batch, dim)`; its name, and its
+            attribute `protocol` if it has one, go into the protocol.
+        num_neighbours: int >= 1, k; below the number of images of each kind.
+
+    Returns:
+        dict of four results `precision`, `recall`, `density`, `coverage`, each a dict with `value`
+        and `protocol`.
+
+    Raises:
+        ValueError: for too few images, images that the extractor does not take, an extractor that
+            gives no vectors, or features that are not finite.
+
+    Reference: Kynkaanniemi et al. 2019, "Improved precision and recall metric for assessing
+        generative models", eqs. 1 and 2; Naeem et al. 2020, "Reliable fidelity and diversity
+        metrics for generative models", section 3.
+    """
+    checks.positive_integer("num_neighbours", num_neighbours)
+    real = all_features("real", real, extractor)
+    generated = all_features("generated", generated, extractor)
+    for role, features in (("real", real), ("generated", generated)):
+        if len(features) <= num_neighbours:
+            raise ValueError(
+                f"{num_neighbours} neighbours take at least {num_neighbours + 1} {role} images, "
+                f"received {len(features)}."
+            )
+    # A common shift keeps the distances and takes out what would cancel in |x|^2 - 2 x.y + |y|^2.
+    center = real.mean(axis=0, dtype=np.float64)
+    real, generated = real - center, generated - center
+    real_radii = _distances_to_others(real, num_neighbours)
+    generated_radii = _distances_to_others(generated, num_neighbours)
+    balls_around_generated = _count_balls(generated, real, real_radii)
+    balls_around_real = _count_balls(real, generated, generated_radii)
+    nearest_generated = _fit(generated, 1).kneighbors(real)[0][:, 0]
+    values = dict(
+        precision=(balls_around_generated > 0).mean(),
+        recall=(balls_around_real > 0).mean(),
+        density=balls_around_generated.mean() / num_neighbours,
+        coverage=(nearest_generated <= real_radii).mean(),
+    )
+    protocol = (
+        f"k={num_neighbours}, {real.shape[1]} features of {describe(extractor)}, {len(real)} real "
+        f"and {len(generated)} generated images"
+    )
+    return {
+        name: dict(value=float(value), protocol=f"{name}, {protocol}")
+        for name, value in values.items()
+    }
+
+
+def nearest_neighbours(samples, training_images, *, extractor=None, num_neighbours=5):
+    """The training images nearest to each sample, to see memorization.
+
+        ratio(y) = |y - x| / |x - x'|,  x the training image nearest to y,
+                                        x' the other training image nearest to x
+
+    A copied training image has a ratio of 0; a new image like the training images has one of about
+    1. To judge the value, compare it with that of test images in the place of the samples.
+
+    Args:
+        samples: tf.data.Dataset of image batches, or of `(images, ...)`; or a NumPy array or tensor
+            `(n, height, width, channels)`; float32 in [0, 1].
+        training_images: as `samples`, in a fixed order, which is what the indices count.
+        extractor: built keras.Model from images to vectors `(batch, dim)`, or None for distances
+            of pixels.
+        num_neighbours: int >= 1.
+
+    Returns:
+        dict with `value` (the median of the ratios), `ratios` `(n,)`, `indices` and `distances`
+        (Euclidean) `(n, num_neighbours)`, nearest first, and `protocol`. Where x has a duplicate,
+        the ratio is 0 for a copy and otherwise infinite.
+
+    Raises:
+        ValueError: for too few training images, images of different sizes, or images that the
+            extractor does not take.
+    """
+    checks.positive_integer("num_neighbours", num_neighbours)
+    if extractor is None:
+        samples = _pixels("sampled", samples)
+        training_images = _pixels("training", training_images)
+        space = "pixels"
+    else:
+        samples = all_features("sampled", samples, extractor)
+        training_images = all_features("training", training_images, extractor)
+        space = f"features of {describe(extractor)}"
+    if samples.shape[1] != training_images.shape[1]:
+        raise ValueError(
+            f"The samples have {samples.shape[1]} values an image, the training images "
+            f"{training_images.shape[1]}. Both must have the same height, width and channels."
+        )
+    if len(training_images) < max(2, num_neighbours):
+        raise ValueError(
+            f"{num_neighbours} neighbours take at least {max(2, num_neighbours)} training images, "
+            f"received {len(training_images)}."
+        )
+    search = _fit(training_images, num_neighbours)
+    indices = search.kneighbors(samples, return_distance=False)
+    distances = _measure(samples, training_images, indices)
+    nearest = training_images[indices[:, 0]]
+    # Of the two training images nearest to one of them, one is itself, or a duplicate.
+    pairs = search.kneighbors(nearest, n_neighbors=2, return_distance=False)
+    spacing = _measure(nearest, training_images, pairs).max(axis=1)
+    ratios = np.where(distances[:, 0] > 0, np.inf, 0.0)
+    np.divide(distances[:, 0], spacing, out=ratios, where=spacing > 0)
+    return dict(
+        value=float(np.median(ratios)),
+        ratios=ratios,
+        indices=indices,
+        distances=distances,
+        protocol=(
+            f"median over {len(samples)} samples of the distance to the nearest of "
+            f"{len(training_images)} training images, over the distance of that one to its own "
+            f"nearest other training image, Euclidean in {space}"
+        ),
+    )
+
+
+def _fit(features, num_neighbours):
+    from sklearn.neighbors import NearestNeighbors
+
+    return NearestNeighbors(n_neighbors=num_neighbours).fit(features)
+
+
+def _distances_to_others(features, num_neighbours):
+    """The distance of each row to its k-th nearest other row; duplicates count as others."""
+    return _fit(features, num_neighbours).kneighbors()[0][:, -1]
+
+
+def _count_balls(points, centers, radii):
+    """In how many of the balls around `centers` each of `points` lies."""
+    from sklearn.metrics import pairwise_distances_chunked
+
+    blocks = pairwise_distances_chunked(
+        points,
+        centers,
+        reduce_func=lambda distances, start: (distances <= radii).sum(axis=1),
+        working_memory=_BLOCK_MEGABYTES,
+    )
+    return np.concatenate(list(blocks))
+
+
+def _measure(points, others, indices):
+    """Distances from each point to `others[indices]`, without the rounding of the search."""
+    columns = [np.linalg.norm(points - others[column], axis=1) for column in indices.T]
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _pixels(role, images):
+    return np.concatenate([batch.reshape(len(batch), -1) for batch in image_batches(role, images)])

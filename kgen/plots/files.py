@@ -1,0 +1,79 @@
+"""Files that appear whole or not at all, PNGs among them."""
+
+import contextlib
+import math
+import os
+import pathlib
+
+import tensorflow as tf
+
+from kgen.plots.pictures import check_picture
+
+_MIN_SIDE = 400
+
+
+def save_png(image, path, *, scale=None):
+    """Writes an image as PNG; the file appears whole or not at all.
+
+    Args:
+        image: uint8 array, shape `(height, width, channels)` with 1, 3 or 4 channels.
+        path: Where to write; ends in `.png`. Missing folders are made.
+        scale: Each pixel becomes `scale` x `scale` pixels. By default the least whole number that
+            makes the shorter side 400 pixels or more, so that a grid of tiny images can be seen.
+
+    Raises:
+        ValueError: If the image, the path's ending or the scale is not as expected.
+    """
+    path = png_path(path)
+    image = check_picture(image)
+    if scale is None:
+        scale = math.ceil(_MIN_SIDE / min(image.shape[:2]))
+    if scale < 1 or int(scale) != scale:
+        raise ValueError(f"Expected scale to be a whole number >= 1. Received scale={scale}.")
+    enlarged = image.repeat(int(scale), axis=0).repeat(int(scale), axis=1)
+    with replace_atomically(path) as stream:
+        stream.write(tf.io.encode_png(enlarged).numpy())
+
+
+@contextlib.contextmanager
+def replace_atomically(path):
+    """Opens a binary stream whose content takes the place of `path` when the block ends well.
+
+    Until then the content has a temporary name in the same folder. If the block raises, the old
+    file stays as it was; a process that is killed leaves the temporary file behind as well. A
+    reader never sees a part of the content, and a power failure does not either, because the
+    content is flushed to the disk before it gets its name.
+
+    Args:
+        path: The file to write; missing folders are made.
+
+    Yields:
+        A binary stream, open for writing.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":
+        # The rename itself lives in the folder, which has to reach the disk too.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def png_path(path):
+    """Returns `path` as a `pathlib.Path`; raises ValueError unless it ends in `.png`."""
+    path = pathlib.Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"Expected a path that ends in .png. Received {str(path)!r}.")
+    return path

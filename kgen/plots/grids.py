@@ -1,0 +1,112 @@
+"""Grids of images: samples, and images above their reconstructions."""
+
+import math
+
+import keras
+import numpy as np
+
+from kgen.plots.pictures import check_channels
+
+_BACKGROUND = 255
+# A pixel may leave [0, 1] by the rounding of half precision, not by more.
+_RANGE_TOLERANCE = 4e-3
+
+
+def image_grid(images, *, columns=None, padding=1):
+    """Lays images out row by row, on white.
+
+    Args:
+        images: float array in [0, 1], shape `(num_images, height, width, channels)` with 1 (gray),
+            3 (RGB) or 4 (RGBA) channels.
+        columns: Images in a row. By default the grid is as square as it can be.
+        padding: Pixels between neighbours; none are added around the grid.
+
+    Returns:
+        uint8 array, shape `(rows * (height + padding) - padding, columns * (width + padding) -
+        padding, channels)`.
+
+    Raises:
+        ValueError: If the images are not of that form, or `columns` or `padding` is out of range.
+    """
+    pixels = _to_pixels(images)
+    num_images, height, width, channels = pixels.shape
+    if columns is None:
+        columns = math.ceil(math.sqrt(num_images))
+    if columns < 1 or padding < 0:
+        raise ValueError(
+            "Expected columns >= 1 and padding >= 0. "
+            f"Received columns={columns}, padding={padding}."
+        )
+    rows = math.ceil(num_images / columns)
+    cell_height, cell_width = height + padding, width + padding
+    canvas = np.full(
+        (rows * cell_height, columns * cell_width, channels), _BACKGROUND, dtype=np.uint8
+    )
+    for index, image in enumerate(pixels):
+        top, left = index // columns * cell_height, index % columns * cell_width
+        canvas[top : top + height, left : left + width] = image
+    return canvas[: rows * cell_height - padding, : columns * cell_width - padding]
+
+
+def sample_grid(model, *, num_samples=64, seed=0):
+    """Draws a grid of `model.sample(num_samples, seed=seed)`.
+
+    A fixed seed shows the same latents at every epoch, so what changes is what was learned.
+
+    Args:
+        model: Model with the verb `sample`.
+        num_samples: Number of images.
+        seed: Integer seed, or None for new samples at each call.
+
+    Returns:
+        uint8 array, shape `(grid_height, grid_width, channels)`.
+    """
+    return image_grid(model.sample(num_samples, seed=seed))
+
+
+def reconstruction_grid(model, images):
+    """Draws each image directly above its reconstruction; pairs stand apart.
+
+    Args:
+        model: Model with the verb `reconstruct`.
+        images: float32 array in [0, 1], shape `(num_images, height, width, channels)`.
+
+    Returns:
+        uint8 array, shape `(grid_height, grid_width, channels)`.
+
+    Raises:
+        ValueError: If the reconstructions differ in shape from the images.
+    """
+    images = np.asarray(images)
+    reconstructions = np.asarray(model.reconstruct(images))
+    if images.shape != reconstructions.shape:
+        raise ValueError(
+            f"Expected reconstructions of shape {images.shape}, as the images. "
+            f"Received {reconstructions.shape}."
+        )
+    line = np.ones_like(images[:, :1])
+    return image_grid(np.concatenate([images, line, reconstructions], axis=1), padding=4)
+
+
+def _to_pixels(images):
+    images = np.asarray(images)
+    if not keras.backend.is_float_dtype(images.dtype.name):
+        raise ValueError(
+            f"Expected float images in [0, 1]. Received {images.dtype}. "
+            "Divide images of 256 levels by 255."
+        )
+    if images.ndim != 4 or 0 in images.shape:
+        raise ValueError(
+            "Expected images of shape (num_images, height, width, channels), none of them 0. "
+            f"Received {images.shape}."
+        )
+    check_channels(images.shape[-1])
+    images = images.astype(np.float32)
+    lowest, highest = images.min(), images.max()
+    # Written so that NaN fails the comparison as well.
+    if not (lowest >= -_RANGE_TOLERANCE and highest <= 1 + _RANGE_TOLERANCE):
+        raise ValueError(
+            f"Expected pixels in [0, 1]. Received pixels from {lowest} to {highest}. "
+            "Rescale the images; NaN means that the model has diverged."
+        )
+    return np.rint(255 * images.clip(0, 1)).astype(np.uint8)

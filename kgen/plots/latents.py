@@ -1,0 +1,146 @@
+"""Pictures of a latent space: traversals, the plane of two latents, codes as points."""
+
+import statistics
+
+import numpy as np
+
+from kgen.plots.figures import rasterize
+from kgen.plots.grids import image_grid
+
+_CHUNK = 256
+
+
+def latent_traversal(model, *, image=None, num_steps=9, limit=2.5, dims=None):
+    """Draws what happens when one latent after the other moves from `-limit` to `limit`.
+
+    Row r shows `decode(z)` with `z[dims[r]]` replaced by `num_steps` equally spaced values and all
+    other latents left as they are.
+
+    Args:
+        model: Model with `latent_dim` and the verb `decode` (and `encode`, if an image is given).
+        image: float32 array in [0, 1], shape `(height, width, channels)`: the traversal goes
+            through its code. By default through z = 0, the mean of a standard normal prior.
+        num_steps: Images in a row.
+        limit: Half the range of the traversal, in the latents' unit.
+        dims: Indices of the latents to move, one a row. By default all.
+
+    Returns:
+        uint8 array, shape `(grid_height, grid_width, channels)`.
+
+    Raises:
+        ValueError: If a latent does not exist, or `num_steps` is below 1.
+    """
+    dims = list(range(model.latent_dim)) if dims is None else list(dims)
+    unknown = [dim for dim in dims if not 0 <= dim < model.latent_dim]
+    if unknown or not dims or num_steps < 1:
+        raise ValueError(
+            f"Expected dims in 0..{model.latent_dim - 1}, at least one, and num_steps >= 1. "
+            f"Received dims={dims}, num_steps={num_steps}."
+        )
+    if image is None:
+        center = np.zeros(model.latent_dim, dtype=np.float32)
+    else:
+        center = np.asarray(model.encode(np.asarray(image)[np.newaxis]))[0]
+    latents = np.tile(center, (len(dims), num_steps, 1)).astype(np.float32)
+    for row, dim in enumerate(dims):
+        latents[row, :, dim] = np.linspace(-limit, limit, num_steps)
+    return image_grid(
+        in_chunks(model.decode, latents.reshape(-1, model.latent_dim)), columns=num_steps
+    )
+
+
+def latent_manifold(model, *, num_steps=20):
+    """Draws the images over the plane of two latents, evenly in probability.
+
+    The coordinates are the standard normal's quantiles at (i + 1/2) / num_steps, so that each image
+    stands for the same mass of the prior. The first latent grows to the right and the second
+    upwards, as in `latent_scatter`.
+
+    Args:
+        model: Model with `latent_dim == 2` and the verb `decode`.
+        num_steps: Images along each side.
+
+    Returns:
+        uint8 array, shape `(num_steps * height, num_steps * width, channels)`.
+
+    Raises:
+        ValueError: If the model has another number of latents, or `num_steps` is below 1.
+
+    Reference:
+        Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, figure 4.
+    """
+    if model.latent_dim != 2:
+        raise ValueError(
+            "Expected a model with latent_dim=2, because the manifold is drawn over a plane. "
+            f"Received latent_dim={model.latent_dim}. Use latent_traversal for more latents."
+        )
+    if num_steps < 1:
+        raise ValueError(f"Expected num_steps >= 1. Received num_steps={num_steps}.")
+    normal = statistics.NormalDist()
+    quantiles = [normal.inv_cdf((step + 0.5) / num_steps) for step in range(num_steps)]
+    latents = [(right, up) for up in reversed(quantiles) for right in quantiles]
+    images = in_chunks(model.decode, np.array(latents, dtype=np.float32))
+    return image_grid(images, columns=num_steps, padding=0)
+
+
+def latent_scatter(model, images, labels):
+    """Draws the codes of labelled images as points, one color a label, with a legend.
+
+    The axes are the two latents if the model has two, else the first two principal components of
+    these codes, each with its share of their variance.
+
+    Args:
+        model: Model with the verb `encode`.
+        images: float32 array in [0, 1], shape `(num_images, height, width, channels)`.
+        labels: Integers or strings, shape `(num_images,)`.
+
+    Returns:
+        uint8 array, RGB, shape `(700, 800, 3)`.
+
+    Raises:
+        ValueError: If there is not one label an image, or there are fewer than two latents or
+            images.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    images, labels = np.asarray(images), np.asarray(labels)
+    if labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"Expected one label an image, shape {images.shape[:1]}. Received {labels.shape}."
+        )
+    points, axis_names = _to_plane(in_chunks(model.encode, images))
+    names = np.unique(labels)
+    palette = "tab10" if len(names) <= 10 else "tab20" if len(names) <= 20 else "turbo"
+    colors = matplotlib.colormaps[palette]
+    figure = Figure(figsize=(8, 7), dpi=100, layout="constrained")
+    axes = figure.add_subplot(xlabel=axis_names[0], ylabel=axis_names[1])
+    for index, name in enumerate(names):
+        chosen = points[labels == name]
+        color = colors(index if palette != "turbo" else index / (len(names) - 1))
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=8, color=color, label=str(name))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2, frameon=False)
+    return rasterize(figure)
+
+
+def in_chunks(function, inputs):
+    """Applies a verb to at most 256 rows at a time, which bounds the memory it takes."""
+    starts = range(0, len(inputs), _CHUNK)
+    return np.concatenate([np.asarray(function(inputs[at : at + _CHUNK])) for at in starts])
+
+
+def _to_plane(codes):
+    codes = codes.reshape(len(codes), -1)
+    if codes.shape[1] < 2 or len(codes) < 2:
+        raise ValueError(
+            "Expected at least 2 images with at least 2 latents each, to draw them in a plane. "
+            f"Received codes of shape {codes.shape}."
+        )
+    if codes.shape[1] == 2:
+        return codes, ("latent 0", "latent 1")
+    from sklearn.decomposition import PCA
+
+    projection = PCA(n_components=2, svd_solver="full")
+    points = projection.fit_transform(codes)
+    shares = projection.explained_variance_ratio_
+    return points, [f"component {i} ({share:.0%} of variance)" for i, share in enumerate(shares)]

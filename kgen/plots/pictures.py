@@ -1,0 +1,36 @@
+"""What a picture is: a uint8 array that a PNG can hold."""
+
+import numpy as np
+
+
+def check_picture(image, *, name="image"):
+    """Returns `image` as an array if it is a picture that a PNG can hold.
+
+    Args:
+        image: uint8 array, shape `(height, width, channels)` with 1, 3 or 4 channels.
+        name: What to call it in the error.
+
+    Returns:
+        The same values, as a NumPy array.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or 0 in image.shape:
+        raise ValueError(
+            f"Expected {name} to be uint8 of shape (height, width, channels). "
+            f"Received {image.dtype} of shape {image.shape}. image_grid makes one from images in "
+            "[0, 1]."
+        )
+    check_channels(image.shape[-1])
+    return image
+
+
+def check_channels(channels):
+    """Raises ValueError unless `channels`, an integer, is 1, 3 or 4."""
+    if channels not in (1, 3, 4):
+        raise ValueError(
+            "Expected 1 (gray), 3 (RGB) or 4 (RGBA) channels, the last axis. "
+            f"Received {channels}. Choose the channels to show, such as images[..., :1]."
+        )

@@ -1,0 +1,119 @@
+"""A GAN that draws the class it is asked for, from data to a served model.
+
+    python recipes/conditional_gan.py
+    python recipes/conditional_gan.py --dataset=fashion_mnist --epochs=15
+
+Reference: Mirza & Osindero 2014, "Conditional Generative Adversarial Nets"; Miyato & Koyama 2018,
+"cGANs with Projection Discriminator".
+"""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+import kgen
+from kgen import callbacks, data, evaluation, heads, plots, recipe
+from kgen.recipe import option
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The flags, with their defaults and help."""
+
+    dataset: str = option("digits", "any TFDS data set of labelled images; digits needs no network")
+    data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
+    latent_dim: int = option(64, "size of the latent vector")
+    batch_size: int = option(64, "images a step, over all replicas")
+    epochs: int = option(100, "passes over the training images")
+    learning_rate: float = option(2e-4, "Adam's, of both players; its beta_1 is 0.5")
+    num_samples: int = option(10_000, "samples to measure, at most as many as test images")
+    classifier_dir: str = option("runs/classifiers", "where the features' classifier is kept")
+    strategy: str = option("none", "none, mirrored or multi_worker")
+    mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")
+    seed: int = option(0, "of weights, data order and noise")
+    run_dir: str = option("runs/conditional_gan", "checkpoint and logs; a killed run resumes")
+    export_dir: str = option("saved_models", "where conditional_gan/<version>/ and its pictures go")
+
+
+TINY = Config(epochs=1, batch_size=500, num_samples=50)
+
+
+def build(config):
+    """The model of a configuration, compiled."""
+    info = data.info(config.dataset, data_dir=config.data_dir or None)
+    if info.num_classes is None:
+        raise ValueError(f"--dataset={config.dataset} has no labels to condition on.")
+    model = kgen.ConditionalGAN.for_images(
+        info.image_shape, info.num_classes, config.latent_dim, seed=config.seed
+    )
+    optimizers = [keras.optimizers.Adam(config.learning_rate, beta_1=0.5) for _ in range(2)]
+    model.compile(*optimizers)
+    return model
+
+
+def interpolations(model, seed):
+    """Eight paths of ten steps between random latents, one a row."""
+    start, end = (model.sample_latents(heads.seed_rows(seed + k, 8)) for k in (1, 2))
+    labels = tf.range(8) % model.num_classes
+    path = model.interpolate(start, end, num_steps=10, labels=labels)
+    return plots.image_grid(tf.reshape(path, (-1, *model.image_shape)), columns=10)
+
+
+def main(config):
+    """Train, evaluate, draw, export. Returns the metrics that it writes."""
+    # First: a strategy of several workers must exist before TensorFlow does anything else.
+    strategy = recipe.strategy(config.strategy)
+    recipe.set_up(config)
+    recipe.check_folders(config, "conditional_gan")
+    load = dict(batch_size=config.batch_size, seed=config.seed, data_dir=config.data_dir or None)
+    load["labels"] = True
+    train = data.load(config.dataset, "train", shuffle=True, drop_remainder=True, **load)
+    test = data.load(config.dataset, "test", **load)
+    with strategy.scope():
+        model = build(config)
+    recipe.check_folders(config, "conditional_gan", model=model)
+    backup = callbacks.BackupAndRestore(
+        f"{config.run_dir}/backup",
+        fingerprint=recipe.fingerprint(config, but=("num_samples", "classifier_dir")),
+    )
+    pictures = {
+        "samples": lambda model: plots.sample_grid(model, seed=config.seed),
+        "interpolations": lambda model: interpolations(model, config.seed),
+    }
+    seconds = {}
+    with recipe.timer(seconds, "training"):
+        model.fit(
+            train,
+            epochs=config.epochs,
+            verbose=recipe.verbosity(),
+            callbacks=[
+                keras.callbacks.TensorBoard(config.run_dir),
+                callbacks.PictureLogger(config.run_dir, pictures, every=max(1, config.epochs // 5)),
+                backup,  # Last: once an epoch is backed up, it is not run again.
+            ],
+        )
+    if not strategy.extended.should_checkpoint:
+        return {}
+    with recipe.timer(seconds, "evaluation"):
+        features = evaluation.classifier_features(
+            config.dataset, cache_dir=config.classifier_dir, data_dir=config.data_dir or None
+        )
+        metrics = evaluation.sample_quality(
+            model, test, features, num_samples=config.num_samples, train=train, seed=config.seed
+        )
+    recipe.publish(
+        model,
+        "conditional_gan",
+        config,
+        metrics=metrics,
+        pictures=pictures,
+        seconds=seconds,
+        data=f"{config.dataset}, test images",
+    )
+    backup.clear()
+    return metrics
+
+
+if __name__ == "__main__":
+    recipe.run(main, Config)

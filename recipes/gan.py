@@ -1,0 +1,127 @@
+"""The first GAN: two dense networks, from data to a served model.
+
+    python recipes/gan.py
+    python recipes/gan.py --dataset=fashion_mnist --epochs=15
+
+Reference: Goodfellow et al. 2014, "Generative Adversarial Nets".
+"""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+import kgen
+from kgen import adversarial, callbacks, data, evaluation, heads, networks, plots, recipe
+from kgen.recipe import option
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The flags, with their defaults and help."""
+
+    dataset: str = option("digits", "any TFDS data set of labelled images; digits needs no network")
+    data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
+    loss: str = option("non_saturating", "non_saturating, minimax, least_squares or hinge")
+    latent_dim: int = option(64, "size of the latent vector")
+    batch_size: int = option(64, "images a step, over all replicas")
+    epochs: int = option(200, "passes over the training images")
+    learning_rate: float = option(2e-4, "Adam's, of both players; its beta_1 is 0.5")
+    num_samples: int = option(10_000, "samples to measure, at most as many as test images")
+    classifier_dir: str = option("runs/classifiers", "where the features' classifier is kept")
+    strategy: str = option("none", "none, mirrored or multi_worker")
+    mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")
+    seed: int = option(0, "of weights, data order and noise")
+    run_dir: str = option("runs/gan", "checkpoint and TensorBoard logs; a killed run resumes")
+    export_dir: str = option("saved_models", "where gan/<version>/ and its pictures go")
+
+
+TINY = Config(epochs=1, batch_size=500, num_samples=50)
+
+LOSSES = {
+    name: dict(
+        generator_loss=getattr(adversarial, f"{name}_generator_loss"),
+        discriminator_loss=getattr(adversarial, f"{name}_discriminator_loss"),
+    )
+    for name in ("non_saturating", "minimax", "least_squares", "hinge")
+}
+
+
+def build(config):
+    """The model of a configuration, compiled."""
+    model = kgen.GAN.for_images(
+        data.info(config.dataset, data_dir=config.data_dir or None).image_shape,
+        config.latent_dim,
+        generator=networks.dense_generator,
+        discriminator=networks.dense_discriminator,
+        seed=config.seed,
+        **recipe.choose("loss", config.loss, LOSSES),
+    )
+    optimizers = [keras.optimizers.Adam(config.learning_rate, beta_1=0.5) for _ in range(2)]
+    model.compile(*optimizers)
+    return model
+
+
+def interpolations(model, seed):
+    """Eight paths of ten steps between random latents, one a row."""
+    start, end = (model.sample_latents(heads.seed_rows(seed + k, 8)) for k in (1, 2))
+    path = model.interpolate(start, end, num_steps=10)
+    return plots.image_grid(tf.reshape(path, (-1, *model.image_shape)), columns=10)
+
+
+def main(config):
+    """Train, evaluate, draw, export. Returns the metrics that it writes."""
+    # First: a strategy of several workers must exist before TensorFlow does anything else.
+    strategy = recipe.strategy(config.strategy)
+    recipe.set_up(config)
+    recipe.check_folders(config, "gan")
+    load = dict(batch_size=config.batch_size, seed=config.seed, data_dir=config.data_dir or None)
+    train = data.load(config.dataset, "train", shuffle=True, drop_remainder=True, **load)
+    test = data.load(config.dataset, "test", **load)
+    with strategy.scope():
+        model = build(config)
+    recipe.check_folders(config, "gan", model=model)
+    backup = callbacks.BackupAndRestore(
+        f"{config.run_dir}/backup",
+        fingerprint=recipe.fingerprint(config, but=("num_samples", "classifier_dir")),
+    )
+    pictures = {
+        "samples": lambda model: plots.sample_grid(model, seed=config.seed),
+        "interpolations": lambda model: interpolations(model, config.seed),
+    }
+    seconds = {}
+    with recipe.timer(seconds, "training"):
+        model.fit(
+            train,
+            epochs=config.epochs,
+            verbose=recipe.verbosity(),
+            callbacks=[
+                keras.callbacks.TensorBoard(config.run_dir),
+                callbacks.PictureLogger(config.run_dir, pictures, every=max(1, config.epochs // 5)),
+                backup,  # Last: once an epoch is backed up, it is not run again.
+            ],
+        )
+    if not strategy.extended.should_checkpoint:
+        return {}
+    with recipe.timer(seconds, "evaluation"):
+        features = evaluation.classifier_features(
+            config.dataset, cache_dir=config.classifier_dir, data_dir=config.data_dir or None
+        )
+        metrics = evaluation.sample_quality(
+            model, test, features, num_samples=config.num_samples, train=train, seed=config.seed
+        )
+    recipe.publish(
+        model,
+        "gan",
+        config,
+        metrics=metrics,
+        pictures=pictures,
+        seconds=seconds,
+        data=f"{config.dataset}, test images",
+    )
+    backup.clear()
+    return metrics
+
+
+if __name__ == "__main__":
+    recipe.run(main, Config)

@@ -1,0 +1,217 @@
+"""The conditional GAN: what it makes of labels, and what it says to bad ones."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from adversarial.players import dense_players, points, record_latents, sgd
+
+import kgen
+from kgen import adversarial, networks
+
+LABELS = np.arange(16) % 3
+SHAPE = (5, 6, 1)
+
+
+def conditional_gan(hidden_units=(5,), **kwargs):
+    generator = networks.dense_generator(4, (2,), hidden_units=hidden_units, activation="tanh")
+    features = networks.dense_discriminator(2, 4, hidden_units=hidden_units, activation="tanh")
+    model = kgen.ConditionalGAN(
+        networks.label_conditioned_generator(generator, 3, latent_dim=2),
+        networks.projection_discriminator(features, 3),
+        num_classes=3,
+        **kwargs,
+    )
+    model.compile(sgd(), sgd(), run_eagerly=True)
+    return model
+
+
+def test_terms_are_those_of_the_networks():
+    """Image and label go together, for both players and in the penalty."""
+    model = conditional_gan(penalty=adversarial.r1_penalty, penalty_weight=3.0)
+    latents = record_latents(model)
+    x, y = tf.constant(points()), tf.constant(LABELS)
+    terms = model.discriminator_objective(x, y)
+    expected, expected_generator = [], []
+    for i in range(16):
+        label = y[i : i + 1]
+        image = x[i : i + 1]
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            real = model.discriminator([image, label])
+        slope = tape.gradient(real, image).numpy()
+        made = model.generator([latents[0][i : i + 1], label])
+        fake = model.discriminator([made, label]).numpy().item()
+        real = real.numpy().item()
+        penalty = 0.5 * np.sum(slope**2)
+        expected.append(max(0, 1 - real) + max(0, 1 + fake) + 3.0 * penalty)
+        expected_generator.append(-fake)
+    # One row and 16 rows may round differently.
+    np.testing.assert_allclose(terms["loss"], expected, rtol=1e-5, atol=1e-6)
+    terms = model.generator_objective(x, y)
+    np.testing.assert_allclose(terms["loss"], expected_generator, rtol=1e-5, atol=1e-6)
+    # The label matters.
+    other = model.discriminator_objective(x, (y + 1) % 3)["real_logits"]
+    real_logits = model.discriminator_objective(x, y)["real_logits"]
+    assert np.abs(other - real_logits).max() > 1e-3
+    np.testing.assert_allclose(model.discriminate(x, y), real_logits, atol=1e-6)
+
+
+def test_it_learns_where_each_class_lies():
+    centers = np.array([[0.0, 2.0], [-2.0, -1.0], [2.0, -1.0]], "float32")
+    labels = np.random.RandomState(0).randint(0, 3, size=400 * 64)
+    x = centers[labels] + 0.3 * points(len(labels))
+    model = conditional_gan(hidden_units=(16,), penalty=adversarial.r1_penalty, penalty_weight=0.1)
+    adam = [keras.optimizers.Adam(0.01, beta_1=0.0) for _ in range(2)]
+    model.compile(*adam)
+    model.fit(x, labels, batch_size=64, verbose=0)
+    for label in range(3):
+        samples = model.sample(100, label, seed=0).numpy()
+        # The centers are more than 3 apart.
+        np.testing.assert_allclose(samples.mean(axis=0), centers[label], atol=0.7)
+
+
+def test_labels_of_samples():
+    model = conditional_gan()
+    in_turn = model.sample(6, seed=3).numpy()
+    np.testing.assert_array_equal(in_turn, model.sample(6, [0, 1, 2, 0, 1, 2], seed=3))
+    ones = model.sample(6, 1, seed=3).numpy()
+    np.testing.assert_array_equal(ones, model.sample(6, np.ones(6, "int64"), seed=3))
+    # Same latent and label, same sample; another label, another one.
+    np.testing.assert_allclose(ones[[1, 4]], in_turn[[1, 4]], atol=1e-6)
+    assert np.abs(ones - in_turn)[[0, 2, 3, 5]].max(axis=1).min() > 1e-4
+
+
+def test_predict_takes_pairs():
+    model = conditional_gan()
+    x = points()
+    expected = model.discriminate(x, LABELS).numpy()
+    assert expected.shape == (16,)
+    for received in (
+        model.predict([x, LABELS], verbose=0),
+        model.predict(tf.data.Dataset.from_tensor_slices((x, LABELS)).batch(4), verbose=0),
+        model([x, LABELS]),
+    ):
+        # Batches of another size may round differently.
+        np.testing.assert_allclose(received, expected, atol=1e-6)
+    with pytest.raises(ValueError, match=r"pass \[images, labels\]"):
+        model.predict(x, verbose=0)
+
+
+def test_slices_take_their_labels_along():
+    model = conditional_gan(discriminator_steps=2)
+    seen = []
+    objective = model.discriminator_objective
+
+    def discriminator_objective(x, y=None, training=False):
+        seen.append((x.numpy(), y.numpy()))
+        return objective(x, y, training)
+
+    model.discriminator_objective = discriminator_objective
+    x = points()
+    model.fit(x, LABELS, batch_size=16, shuffle=False, verbose=0)
+    for (images, labels), half in zip(seen, (slice(0, 8), slice(8, 16)), strict=True):
+        np.testing.assert_array_equal(images, x[half])
+        np.testing.assert_array_equal(labels, LABELS[half])
+
+
+# Bad input.
+
+BAD_LABELS = {
+    "missing": (None, "needs labels as an array or tensor"),
+    "above": (LABELS + 1, r"Expected labels in 0 .. 2, received values from 1 to 3"),
+    "below": (LABELS - 1, r"Expected labels in 0 .. 2, received values from -1 to 1"),
+    "float": (LABELS.astype("float32"), r"integer labels \(batch,\), .* dtype float32"),
+    "one_hot": (np.eye(3, dtype="int32")[LABELS], r"integer labels \(batch,\), .* shape \(16, 3\)"),
+    "bool": (LABELS == 1, "integer labels .* dtype bool"),
+}
+
+
+@pytest.mark.parametrize("labels", ["validation", "training"])
+@pytest.mark.parametrize("kind", ["arrays", "data_set"])
+@pytest.mark.parametrize(("y", "message"), BAD_LABELS.values(), ids=BAD_LABELS.keys())
+def test_bad_labels(y, message, kind, labels):
+    model, x = conditional_gan(), points()
+    data = (x,) if y is None else (x, y)
+    if kind == "data_set":
+        data = (tf.data.Dataset.from_tensor_slices(data).batch(16),)
+    with pytest.raises(ValueError, match=message):
+        if labels == "training":
+            model.fit(*data, verbose=0)
+        else:
+            validation_data = data[0] if kind == "data_set" else data
+            model.fit(x, LABELS, validation_data=validation_data, verbose=0)
+    with pytest.raises(ValueError, match=message):
+        model.evaluate(*data, verbose=0)
+
+
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("name", ["missing", "float", "one_hot"])
+def test_bad_labels_from_a_generator(name, eager):
+    """Nothing looks at a generator before the first step: the step does."""
+    model = conditional_gan()
+    model.compile(sgd(), sgd(), run_eagerly=eager)
+    y = BAD_LABELS[name][0]
+    batches = ((points(),) if y is None else (points(), y) for _ in range(3))
+    with pytest.raises(ValueError, match="labels"):
+        model.fit(batches, steps_per_epoch=2, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (3, r"Expected labels in 0 .. 2, received values from 3 to 3"),
+        (-1, r"Expected labels in 0 .. 2"),
+        (0.5, "integer labels"),
+        ([0, 1], "Expected one label or 4 of them"),
+        ([[0, 1, 2, 0]], "Expected one label or 4 of them"),
+    ],
+)
+def test_bad_labels_of_samples(labels, message):
+    with pytest.raises(ValueError, match=message):
+        conditional_gan().sample(4, labels)
+
+
+def test_labels_where_none_belong():
+    model = kgen.GAN(*dense_players())
+    with pytest.raises(ValueError, match="GAN generates without labels"):
+        model.sample(2, 1)
+    model = conditional_gan()
+    latents = np.zeros((2, 2), "float32")
+    with pytest.raises(ValueError, match=r"pass int32 labels \(batch,\) in 0 .. 2"):
+        model.decode(latents)
+    with pytest.raises(ValueError, match="pass int32 labels"):
+        model.interpolate(latents, latents)
+    with pytest.raises(ValueError, match="pass int32 labels"):
+        model.invert(points(2))
+
+
+@pytest.mark.parametrize("num_classes", [1, 0, -2, 2.0, "3", None, True])
+def test_num_classes(num_classes):
+    with pytest.raises(ValueError, match="num_classes must be"):
+        kgen.ConditionalGAN.for_images(SHAPE, num_classes)
+    model = conditional_gan()
+    with pytest.raises(ValueError, match="num_classes must be"):
+        kgen.ConditionalGAN(model.generator, model.discriminator, num_classes=num_classes)
+
+
+@pytest.mark.parametrize("name", ["latent_dim", "embedding_dim"])
+@pytest.mark.parametrize("value", [0, None, 1.5])
+def test_sizes(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1"):
+        kgen.ConditionalGAN.for_images(SHAPE, 3, **{name: value})
+
+
+def test_bad_models():
+    model = conditional_gan()
+    generator, discriminator = dense_players()
+    other = networks.projection_discriminator(
+        networks.dense_discriminator(3, 4, hidden_units=()), 3
+    )
+    for arguments, message in [
+        ((generator, model.discriminator), r"generator '.*' must take \[latents, labels \(batch,"),
+        ((model.generator, discriminator), r"discriminator '.*' must take \[images, labels"),
+        ((model.generator, other), r"gives images of shape \(2,\), but .* takes \(3,\)"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            kgen.ConditionalGAN(*arguments, num_classes=3)

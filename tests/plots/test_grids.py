@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from plots.models import Linear
+
+from kgen import plots
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_grid_places_each_image(channels):
+    images = np.random.default_rng(0).random((5, 2, 3, channels), dtype=np.float32)
+    grid = plots.image_grid(images, columns=2, padding=1)
+    assert grid.shape == (3 * 2 + 2, 2 * 3 + 1, channels)
+    assert grid.dtype == np.uint8
+    for index, image in enumerate(images):
+        top, left = index // 2 * 3, index % 2 * 4
+        np.testing.assert_array_equal(
+            grid[top : top + 2, left : left + 3], np.rint(255 * image).astype(np.uint8)
+        )
+    assert (grid[6:, 4:] == 255).all(), "the missing sixth image is background"
+    assert (grid[:, 3] == 255).all(), "the line between columns"
+
+
+def test_grid_is_square_by_default_and_padding_can_be_zero():
+    assert plots.image_grid(np.zeros((10, 2, 2, 1), np.float32), padding=0).shape == (6, 8, 1)
+
+
+def test_grid_takes_half_precision_and_tensors():
+    images = tf.cast(tf.fill((1, 2, 2, 1), 1.0), tf.bfloat16)
+    assert (plots.image_grid(images) == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((2, 4, 4, 1), np.uint8), "Divide images of 256 levels by 255"),
+        (np.zeros((4, 4, 1), np.float32), "num_images, height, width, channels"),
+        (np.zeros((0, 4, 4, 1), np.float32), "num_images, height, width, channels"),
+        (np.zeros((2, 4, 4, 2), np.float32), "Received 2"),
+        (np.zeros((2, 4, 4, 5), np.float32), "Received 5"),
+        (np.full((2, 4, 4, 1), 2, np.float32), "from 2.0 to 2.0"),
+        (np.full((2, 4, 4, 1), -1, np.float32), "from -1.0"),
+        (np.full((2, 4, 4, 1), np.nan, np.float32), "diverged"),
+    ],
+)
+def test_grid_refuses_what_is_no_batch_of_images(images, message):
+    with pytest.raises(ValueError, match=message):
+        plots.image_grid(images)
+
+
+def test_grid_refuses_bad_layout():
+    images = np.zeros((2, 4, 4, 1), np.float32)
+    with pytest.raises(ValueError, match="columns=0"):
+        plots.image_grid(images, columns=0)
+    with pytest.raises(ValueError, match="padding=-1"):
+        plots.image_grid(images, padding=-1)
+
+
+def test_sample_grid_repeats_with_its_seed():
+    model = Linear(2)
+    first = plots.sample_grid(model, num_samples=6)
+    np.testing.assert_array_equal(first, plots.sample_grid(model, num_samples=6))
+    assert (first != plots.sample_grid(model, num_samples=6, seed=1)).any()
+    assert first.shape == (2 * 5 - 1, 3 * 6 - 1, 1)
+
+
+def test_reconstructions_stand_directly_below():
+    images = np.stack([np.full((2, 2, 1), value, np.float32) for value in (0.0, 0.2, 0.4)])
+    grid = plots.reconstruction_grid(Linear(2), images)
+    # Two columns of pairs that are 2 + 1 + 2 high, 4 pixels apart.
+    assert grid.shape == (5 + 4 + 5, 2 + 4 + 2, 1)
+    assert (grid[:2, :2] == 0).all()
+    assert (grid[2, :2] == 255).all()
+    assert (grid[3:5, :2] == 255).all()
+    assert (grid[:2, 6:] == 51).all()
+    assert (grid[3:5, 6:] == 204).all()
+
+
+def test_reconstructions_of_another_shape_are_refused():
+    class Smaller(Linear):
+        def reconstruct(self, images):
+            return images[:, :1]
+
+    with pytest.raises(ValueError, match=r"Received \(2, 1, 4, 1\)"):
+        plots.reconstruction_grid(Smaller(2), np.zeros((2, 4, 4, 1), np.float32))
