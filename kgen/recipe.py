@@ -82,10 +82,15 @@ def set_up(config):
     keras.config.set_dtype_policy("mixed_bfloat16" if config.mixed_precision else "float32")
 
 
-def fingerprint(config):
-    """The configuration as JSON, without the folders: what a resumed run must agree on."""
-    folders = ("run_dir", "export_dir", "data_dir")
-    values = {k: v for k, v in dataclasses.asdict(config).items() if k not in folders}
+def fingerprint(config, *, but=()):
+    """The configuration as JSON: what a resumed run must agree on.
+
+    Args:
+        config: the configuration.
+        but: names of flags that training does not depend on, beside the folders.
+    """
+    but = (*but, "run_dir", "export_dir", "data_dir")
+    values = {k: v for k, v in dataclasses.asdict(config).items() if k not in but}
     return json.dumps(values, sort_keys=True)
 
 

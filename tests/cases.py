@@ -20,12 +20,9 @@ class Case:
     name: str
     build: Callable
     image_shape: tuple = SHAPE
-    # Variables that two steps may leave where they are, by a part of their path.
-    still: tuple = ()
-    # Variables that no gradient reaches and that training moves all the same, likewise.
+    # Variables that no gradient reaches and that training moves all the same, by a part of their
+    # path.
     follows: tuple = ()
-    # Without noise in its objective, two replicas take exactly the step of one device.
-    deterministic: bool = False
 
 
 SMALL = dict(
@@ -53,7 +50,7 @@ def vae(**kwargs):
 
 
 CASES = [
-    Case("autoencoder", lambda: kgen.Autoencoder.for_images(SHAPE, 2, **SMALL), deterministic=True),
+    Case("autoencoder", lambda: kgen.Autoencoder.for_images(SHAPE, 2, **SMALL)),
     Case(
         "denoising_autoencoder",
         lambda: kgen.Autoencoder.for_images(SHAPE, 2, corruption=MaskingCorruption(0.3), **SMALL),
@@ -112,6 +109,9 @@ CASES = [
         ),
     ),
     Case(
+        "vae_flow_posterior", vae(posterior=heads.InverseAutoregressiveFlow(2, hidden_units=(4,)))
+    ),
+    Case(
         "vae_coupling",
         lambda: kgen.VAE.for_images(
             SHAPE, 2, prior=heads.CouplingFlowPrior(2, hidden_units=(4,)), **SMALL
@@ -121,7 +121,6 @@ CASES = [
         "vqvae",
         lambda: kgen.VQVAE.for_images(SHAPE, num_codes=4, code_dim=2, filters=(3,)),
         follows=("codebook", "counts", "sums"),
-        deterministic=True,
     ),
     Case(
         "adversarial_autoencoder",
