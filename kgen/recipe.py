@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
-from kgen import plots
+from kgen import plots, serving
 
 _DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
 
@@ -201,3 +201,43 @@ def report(metrics, data_protocol):
         bits = f", {metric['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in metric else ""
         print(f"  {name:32} {metric['value']:10.3f}{bits}   ({metric['protocol']})")
         metric["data"] = data_protocol
+
+
+def publish(model, name, config, *, metrics, pictures, seconds, data):
+    """What every recipe of a served model ends with: figures, pictures, `.keras` file, SavedModel.
+
+    Args:
+        model: the trained model.
+        name: the recipe's; everything goes to `<config.export_dir>/<name>/`.
+        config: the configuration.
+        metrics: dict of name -> dict with `value` and `protocol`.
+        pictures: dict of name -> function from the model to a picture, as `kgen.plots` gives.
+        seconds: dict of name -> wall-clock seconds.
+        data: str, what every figure was measured on.
+
+    Returns:
+        The path of the published version.
+    """
+    results = pathlib.Path(config.export_dir) / name
+    report(metrics, data)
+    for title, picture in pictures.items():
+        plots.save_png(picture(model), results / f"{title}.png")
+    write_metrics(results / "metrics.json", metrics, config, seconds)
+    save_model(model, results / f"{name}.keras")
+    version = serving.export(model, results)
+    print(f"Published {version}; pictures and metrics.json are in {results}.")
+    return version
+
+
+def check_folders(config, name, *, model=None):
+    """Raise OSError before training if a recipe's folders cannot be written or are nearly full.
+
+    Args:
+        config: the configuration, with `run_dir` and `export_dir`.
+        name: the recipe's.
+        model: once it is there, its size counts: a `.keras` file with two moments a weight, and a
+            SavedModel.
+    """
+    num_bytes = 0 if model is None else 4 * 4 * model.count_params()
+    serving.check_writable(pathlib.Path(config.export_dir) / name, num_bytes=num_bytes)
+    serving.check_writable(config.run_dir)

@@ -7,13 +7,12 @@ Reference: Kingma & Welling 2014, "Auto-Encoding Variational Bayes".
 """
 
 import dataclasses
-import pathlib
 
 import keras
 import numpy as np
 
 import kgen
-from kgen import callbacks, checks, data, evaluation, heads, networks, plots, recipe, serving
+from kgen import callbacks, checks, data, evaluation, heads, networks, plots, recipe
 from kgen.recipe import option
 
 
@@ -99,9 +98,7 @@ def main(config):
     # First: a strategy of several workers must exist before TensorFlow does anything else.
     strategy = recipe.strategy(config.strategy)
     recipe.set_up(config)
-    results = pathlib.Path(config.export_dir) / "vae"
-    for folder in (results, config.run_dir):
-        serving.check_writable(folder)
+    recipe.check_folders(config, "vae")
     checks.positive_integer("bound_samples", config.bound_samples)
     binarize = None if config.binarize == "none" else config.binarize
     load = dict(batch_size=config.batch_size, seed=config.seed, data_dir=config.data_dir or None)
@@ -114,8 +111,7 @@ def main(config):
     with strategy.scope():
         model = build(config)
         model.compile(keras.optimizers.Adam(config.learning_rate))
-    # Weights in the .keras file with Adam's moments, and in the SavedModel.
-    serving.check_writable(results, num_bytes=4 * 4 * model.count_params())
+    recipe.check_folders(config, "vae", model=model)
     backup = callbacks.BackupAndRestore(
         f"{config.run_dir}/backup",
         fingerprint=recipe.fingerprint(config, but=("bound_samples",)),
@@ -157,14 +153,16 @@ def main(config):
     )
     for metric in metrics.values() if not on_levels else ():
         metric.pop("bits_per_dim", None)  # A density, or no likelihood of grey values: no code.
-    recipe.report(metrics, f"{config.dataset}, binarize={config.binarize}, {config.likelihood}")
-    for name, picture in pictures.items():
-        plots.save_png(picture(model), results / f"{name}.png")
-    recipe.write_metrics(results / "metrics.json", metrics, config, seconds)
-    recipe.save_model(model, results / "vae.keras")
-    version = serving.export(model, results)
+    recipe.publish(
+        model,
+        "vae",
+        config,
+        metrics=metrics,
+        pictures=pictures,
+        seconds=seconds,
+        data=f"{config.dataset}, binarize={config.binarize}, {config.likelihood}",
+    )
     backup.clear()
-    print(f"Published {version}; pictures and metrics.json are in {results}.")
     return metrics
 
 
