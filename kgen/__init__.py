@@ -6,10 +6,15 @@ from kgen import evaluation as evaluation
 from kgen import heads as heads
 from kgen import layers as layers
 from kgen import networks as networks
+from kgen.adversarial import ACGAN as ACGAN
+from kgen.adversarial import BEGAN as BEGAN
+from kgen.adversarial import EBGAN as EBGAN
 from kgen.adversarial import GAN as GAN
 from kgen.adversarial import WGAN as WGAN
 from kgen.adversarial import WGANGP as WGANGP
+from kgen.adversarial import BiGAN as BiGAN
 from kgen.adversarial import ConditionalGAN as ConditionalGAN
+from kgen.adversarial import InfoGAN as InfoGAN
 from kgen.autoencoding import VAE as VAE
 from kgen.autoencoding import VQVAE as VQVAE
 from kgen.autoencoding import AdversarialAutoencoder as AdversarialAutoencoder

@@ -26,6 +26,9 @@ class _EpochStart(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         _as_scalars(logs)
 
+    def on_train_end(self, logs=None):
+        self.model.after_training()
+
 
 class BaseModel(keras.Model):
     """Configuration, compilation, seeds, running means and input checks of every kgen model."""
@@ -125,6 +128,9 @@ class BaseModel(keras.Model):
     def after_step(self):
         """Hook: called inside the compiled step, after the update of the weights."""
 
+    def after_training(self):
+        """Hook: called when `fit` ends."""
+
     def noise_seed(self, training, salt=0):
         """A seed for this step's noise, computed and not stored: int32 of shape `(2,)`.
 
@@ -166,11 +172,15 @@ class BaseModel(keras.Model):
             tape.watch([variable.value for variable in variables])
             terms = objective()
             checks.terms(self, terms)
-            losses = tf.cast(sum(self.losses), tf.float32) if self.losses else 0.0
+            losses = self._regularization()
             loss = optimizer.scale_loss(self._gradient_loss(terms, sample_weight, losses))
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         optimizer.apply(gradients, variables)
         return {**terms, "loss": terms["loss"] + losses}
+
+    def _regularization(self):
+        """The networks' own losses, such as weight decay by a regularizer."""
+        return tf.cast(sum(self.losses), tf.float32) if self.losses else 0.0
 
     def _track(self, terms, sample_weight=None):
         for name, values in terms.items():
@@ -197,7 +207,7 @@ class BaseModel(keras.Model):
         checks.first_batch(self, x, y, batch_size=batch_size)
         if kwargs.get("validation_data") is not None:
             checks.validation_data(self, kwargs["validation_data"])
-        self._check_strategy()
+        self._check_strategy(x, batch_size)
         callbacks = kwargs.pop("callbacks", None) or []
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [_EpochStart(), DivergenceGuard(), *_as_list(callbacks)]
@@ -212,12 +222,26 @@ class BaseModel(keras.Model):
             checks.first_batch(self, x, y, training=False)
         return super().evaluate(x, y, **kwargs)
 
-    def _check_strategy(self):
+    def predict(self, x, batch_size=None, **kwargs):
+        """Keras' `predict`: the model's `call` on images."""
+        checks.first_batch(self, x, training=False, with_labels=False)
+        return super().predict(x, batch_size, **kwargs)
+
+    def _check_strategy(self, x, batch_size):
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        if replicas == 1:
+            return
         if self.compiled and self.steps_per_execution > 1:
-            if self.distribute_strategy.num_replicas_in_sync > 1:
+            raise ValueError(
+                "steps_per_execution > 1 does not work with several replicas. "
+                f"Received steps_per_execution={self.steps_per_execution}: use 1."
+            )
+        if hasattr(x, "shape"):
+            left_over = len(x) % (batch_size or 32)
+            if 0 < left_over < replicas:
                 raise ValueError(
-                    "steps_per_execution > 1 does not work with several replicas. "
-                    f"Received steps_per_execution={self.steps_per_execution}: use 1."
+                    f"The last batch has {left_over} of {len(x)} images, too few for {replicas} "
+                    "replicas: one would get none. Leave them out, or choose another batch_size."
                 )
 
 

@@ -9,8 +9,8 @@ def at_least(name, value, minimum):
     """Return `value`, or raise ValueError if it is not a number of at least `minimum`."""
     if not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
         raise ValueError(f"{name} must be a number, received {value!r}.")
-    if not value >= minimum:
-        raise ValueError(f"{name} must be at least {minimum}, received {value!r}.")
+    if not minimum <= value < float("inf"):
+        raise ValueError(f"{name} must be at least {minimum} and finite, received {value!r}.")
     return value
 
 
@@ -89,10 +89,10 @@ def network(role, value):
             f"{role} '{value.name}' has no variables yet. Give it a keras.Input as its first "
             "layer, or build it as keras.Model(inputs, outputs)."
         )
-    if not hasattr(value, "input_shape"):
+    if not hasattr(value, "input_shape") or not hasattr(value, "output_shape"):
         raise ValueError(
-            f"{role} '{value.name}' is a subclassed model, whose shapes Keras does not know. Wrap "
-            "it: keras.Model(inputs, network(inputs)) with inputs = keras.Input(shape)."
+            f"{role} '{value.name}' is a {type(value).__name__}, whose shapes are not known. Wrap "
+            "it: inputs = keras.Input(...); keras.Model(inputs, network(inputs))."
         )
     return value
 
@@ -160,13 +160,19 @@ def terms(model, received):
             )
 
 
-def prior(value, latent_dim):
-    """Return `value`, or raise ValueError if a prior is made for latents of another size."""
+def prior(value, latent_dim, shape):
+    """Return `value`, or raise ValueError if a prior is made for other latents or images."""
     received = getattr(value, "latent_dim", latent_dim)
     if received != latent_dim:
         raise ValueError(
             f"The prior {type(value).__name__} has latent_dim={received}, but the encoder's output "
             f"and the posterior make latents of shape {(latent_dim,)}."
+        )
+    received = getattr(value, "image_shape", shape)
+    if tuple(received) != tuple(shape):
+        raise ValueError(
+            f"The prior {type(value).__name__} has image_shape={tuple(received)}, but the encoder "
+            f"takes images of shape {tuple(shape)}."
         )
     return value
 
@@ -181,7 +187,7 @@ def no_missing_terms(model, received):
         )
 
 
-def first_batch(model, x, y=None, *, batch_size=None, training=True):
+def first_batch(model, x, y=None, *, batch_size=None, training=True, with_labels=True):
     """Check the data that `fit` or `evaluate` was given, before any step.
 
     Arrays are checked whole, data sets and `PyDataset`s by their first batch. Generators and
@@ -195,6 +201,7 @@ def first_batch(model, x, y=None, *, batch_size=None, training=True):
         y: what `fit` received as `y`.
         batch_size: int or None.
         training: bool; evaluation takes no slices of a batch.
+        with_labels: bool; a prediction may do without labels.
 
     Raises:
         ValueError: for empty data, a wrong rank, size, dtype or channel count, NaN, pixels
@@ -211,7 +218,7 @@ def first_batch(model, x, y=None, *, batch_size=None, training=True):
         size = min(batch_size or 32, len(batch))
     images(batch, expected)
     count = getattr(model, "num_classes", None)
-    if count is not None:
+    if count is not None and with_labels:
         if seen is None:
             raise ValueError(
                 f"{type(model).__name__} needs labels as an array or tensor: pass (images, "
@@ -223,6 +230,12 @@ def first_batch(model, x, y=None, *, batch_size=None, training=True):
         raise ValueError(
             f"A batch of {size} does not divide into discriminator_steps={steps} slices of equal "
             f"size. Use a batch_size that is a multiple of {steps}."
+        )
+    left_over = len(batch) % size
+    if 0 < left_over < steps:
+        raise ValueError(
+            f"The last batch has {left_over} of {len(batch)} images, fewer than "
+            f"discriminator_steps={steps}. Leave them out, or choose another batch_size."
         )
 
 

@@ -80,8 +80,7 @@ class ObjectiveModel(BaseModel):
         terms = self.objective(x, y, training=False)
         checks.terms(self, terms)
         checks.no_missing_terms(self, terms)
-        losses = tf.cast(sum(self.losses), tf.float32) if self.losses else 0.0
-        self._track({**terms, "loss": terms["loss"] + losses}, sample_weight)
+        self._track({**terms, "loss": terms["loss"] + self._regularization()}, sample_weight)
         return self._results()
 
 
@@ -91,7 +90,8 @@ class AdversarialModel(BaseModel):
 
     Each batch is cut into `discriminator_steps` slices of equal size. The discriminator takes one
     step on each slice, then the generator one step on the last: no discriminator step sees an image
-    twice. Where a batch does not divide evenly, the few images left over are skipped.
+    twice. Where a batch does not divide evenly, the few images left over are skipped; a batch with
+    fewer images than steps is an error.
 
     A subclass computes `discriminator_objective` and `generator_objective`, dicts of per-example
     terms with a `"loss"`; they are reported as `discriminator_loss`, `generator_loss` and under
@@ -179,6 +179,10 @@ class AdversarialModel(BaseModel):
         ]
         self._compile(arguments, optimizers, jit_compile=jit_compile, **how)
 
+    def after_training(self):
+        """Let the discriminator's optimizer end too; Keras does it for `self.optimizer` alone."""
+        self.discriminator_optimizer.finalize_variable_values(self.discriminator_variables)
+
     def noise_seed(self, training, salt=0):
         """As `ObjectiveModel.noise_seed`; every discriminator step draws noise of its own."""
         return super().noise_seed(training, salt + 1000 * getattr(self, "_turn", 0))
@@ -215,6 +219,11 @@ class AdversarialModel(BaseModel):
         if steps == 1:
             return [(x, y, sample_weight)]
         size = tf.shape(keras.tree.flatten(x)[0])[0] // steps
+        few = (
+            f"A batch has fewer examples than discriminator_steps={steps}: use drop_remainder=True."
+        )
+        with tf.control_dependencies([tf.debugging.assert_positive(size, few)]):
+            size = tf.identity(size)
 
         def cut(step):
             return lambda value: None if value is None else value[step * size : (step + 1) * size]
@@ -227,10 +236,13 @@ class AdversarialModel(BaseModel):
         # Both first: the running count is part of the noise's seed.
         discriminator_terms = self.discriminator_objective(x, y, training=False)
         generator_terms = self.generator_objective(x, y, training=False)
-        checks.terms(self, discriminator_terms)
-        checks.terms(self, generator_terms)
-        self._track(_named("discriminator", discriminator_terms), sample_weight)
-        self._track(_named("generator", generator_terms), sample_weight)
+        for player, terms in (
+            ("discriminator", discriminator_terms),
+            ("generator", generator_terms),
+        ):
+            checks.terms(self, terms)
+            terms = {**terms, "loss": terms["loss"] + self._regularization()}
+            self._track(_named(player, terms), sample_weight)
         return self._results()
 
 

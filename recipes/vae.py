@@ -7,13 +7,12 @@ Reference: Kingma & Welling 2014, "Auto-Encoding Variational Bayes".
 """
 
 import dataclasses
-import pathlib
 
 import keras
 import numpy as np
 
 import kgen
-from kgen import callbacks, data, evaluation, heads, networks, plots, recipe, serving
+from kgen import callbacks, checks, data, evaluation, heads, networks, plots, recipe
 from kgen.recipe import option
 
 
@@ -22,6 +21,8 @@ class Config:
     """The flags, with their defaults and help."""
 
     dataset: str = option("digits", "any TFDS data set of images; digits needs no network")
+    train_split: str = option("train", "split to train on, such as train[:90%]")
+    test_split: str = option("test", "split to measure on, such as train[90%:]")
     data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
     binarize: str = option(
         "none", "none, threshold, fixed (one draw a pixel) or dynamic (an epoch)"
@@ -62,6 +63,7 @@ NETWORKS = {
 def build(config):
     """The model of a configuration, not yet compiled."""
     info = data.info(config.dataset, data_dir=config.data_dir or None)
+    checks.image_shape(info.image_shape)
     likelihoods = {
         "discretized_logistic": lambda: heads.DiscretizedLogistic(info.num_levels),
         "bernoulli": heads.Bernoulli,
@@ -96,21 +98,23 @@ def main(config):
     # First: a strategy of several workers must exist before TensorFlow does anything else.
     strategy = recipe.strategy(config.strategy)
     recipe.set_up(config)
-    results = pathlib.Path(config.export_dir) / "vae"
-    serving.check_writable(results)
+    recipe.check_folders(config, "vae")
+    checks.positive_integer("bound_samples", config.bound_samples)
     binarize = None if config.binarize == "none" else config.binarize
     load = dict(batch_size=config.batch_size, seed=config.seed, data_dir=config.data_dir or None)
-    train = data.load(config.dataset, "train", shuffle=True, binarize=binarize, **load)
+    train = data.load(config.dataset, config.train_split, shuffle=True, binarize=binarize, **load)
     # A figure is measured on one draw, whatever epoch it is.
     test_binarize = "fixed" if binarize == "dynamic" else binarize
-    test = data.load(config.dataset, "test", binarize=test_binarize, **load)
+    test = data.load(config.dataset, config.test_split, binarize=test_binarize, **load)
     test_images = np.concatenate(list(test.take(8)))[:512]
 
     with strategy.scope():
         model = build(config)
         model.compile(keras.optimizers.Adam(config.learning_rate))
+    recipe.check_folders(config, "vae", model=model)
     backup = callbacks.BackupAndRestore(
-        f"{config.run_dir}/backup", fingerprint=recipe.fingerprint(config)
+        f"{config.run_dir}/backup",
+        fingerprint=recipe.fingerprint(config, but=("bound_samples",)),
     )
     pictures = {
         "samples": lambda model: plots.sample_grid(model, seed=config.seed),
@@ -144,17 +148,21 @@ def main(config):
         }
     if not strategy.extended.should_checkpoint:
         return metrics
-    on_levels = config.likelihood == "discretized_logistic" or binarize
+    on_levels = config.likelihood == "discretized_logistic" or (
+        config.likelihood == "bernoulli" and binarize
+    )
     for metric in metrics.values() if not on_levels else ():
         metric.pop("bits_per_dim", None)  # A density, or no likelihood of grey values: no code.
-    recipe.report(metrics, f"{config.dataset}, binarize={config.binarize}, {config.likelihood}")
-    for name, picture in pictures.items():
-        plots.save_png(picture(model), results / f"{name}.png")
-    recipe.write_metrics(results / "metrics.json", metrics, config, seconds)
-    recipe.save_model(model, results / "vae.keras")
-    version = serving.export(model, results)
+    recipe.publish(
+        model,
+        "vae",
+        config,
+        metrics=metrics,
+        pictures=pictures,
+        seconds=seconds,
+        data=f"{config.dataset}, binarize={config.binarize}, {config.likelihood}",
+    )
     backup.clear()
-    print(f"Published {version}; pictures and metrics.json are in {results}.")
     return metrics
 
 

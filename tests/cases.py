@@ -20,12 +20,9 @@ class Case:
     name: str
     build: Callable
     image_shape: tuple = SHAPE
-    # Variables that two steps may leave where they are, by a part of their path.
-    still: tuple = ()
-    # Variables that no gradient reaches and that training moves all the same, likewise.
+    # Variables that no gradient reaches and that training moves all the same, by a part of their
+    # path.
     follows: tuple = ()
-    # Without noise in its objective, two replicas take exactly the step of one device.
-    deterministic: bool = False
     # Of a model that trains on (images, labels).
     num_classes: int | None = None
 
@@ -71,8 +68,15 @@ AVERAGES = ("average_",)
 FOLLOWS = (*AVERAGES, "moving_mean", "moving_variance")
 
 
+# For discriminators that also read something off the image: (shape, output_dim).
+READERS = dict(
+    generator=lambda size, shape: networks.dcgan_generator(size, shape, filters=(3,)),
+    discriminator=lambda shape, size: networks.dcgan_discriminator(shape, size, filters=(3, 2)),
+)
+
+
 CASES = [
-    Case("autoencoder", lambda: kgen.Autoencoder.for_images(SHAPE, 2, **SMALL), deterministic=True),
+    Case("autoencoder", lambda: kgen.Autoencoder.for_images(SHAPE, 2, **SMALL)),
     Case(
         "denoising_autoencoder",
         lambda: kgen.Autoencoder.for_images(SHAPE, 2, corruption=MaskingCorruption(0.3), **SMALL),
@@ -131,6 +135,9 @@ CASES = [
         ),
     ),
     Case(
+        "vae_flow_posterior", vae(posterior=heads.InverseAutoregressiveFlow(2, hidden_units=(4,)))
+    ),
+    Case(
         "vae_coupling",
         lambda: kgen.VAE.for_images(
             SHAPE, 2, prior=heads.CouplingFlowPrior(2, hidden_units=(4,)), **SMALL
@@ -140,7 +147,6 @@ CASES = [
         "vqvae",
         lambda: kgen.VQVAE.for_images(SHAPE, num_codes=4, code_dim=2, filters=(3,)),
         follows=("codebook", "counts", "sums"),
-        deterministic=True,
     ),
     Case(
         "adversarial_autoencoder",
@@ -216,6 +222,46 @@ CASES = [
         ),
         follows=(*FOLLOWS, "/u"),
         num_classes=3,
+    ),
+    Case(
+        "acgan",
+        lambda: kgen.ACGAN.for_images(SHAPE, 3, 2, embedding_dim=2, **READERS),
+        follows=FOLLOWS,
+        num_classes=3,
+    ),
+    Case(
+        "infogan",
+        lambda: kgen.InfoGAN.for_images(SHAPE, 2, num_categories=4, **READERS),
+        follows=FOLLOWS,
+    ),
+    Case(
+        "bigan",
+        lambda: kgen.BiGAN.for_images(
+            SHAPE,
+            2,
+            generator=READERS["generator"],
+            encoder=READERS["discriminator"],
+            features=READERS["discriminator"],
+            feature_dim=3,
+        ),
+        follows=FOLLOWS,
+    ),
+    Case(
+        "began",
+        lambda: kgen.BEGAN.for_images(
+            SHAPE,
+            2,
+            diversity_ratio=1.0,
+            proportional_gain=0.1,
+            generator=DENSE_PLAYERS["generator"],
+            **SMALL,
+        ),
+        follows=(*AVERAGES, "fake_weight"),
+    ),
+    Case(
+        "ebgan",
+        lambda: kgen.EBGAN.for_images(SHAPE, 2, generator=DENSE_PLAYERS["generator"], **SMALL),
+        follows=AVERAGES,
     ),
 ]
 

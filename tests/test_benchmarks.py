@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import interleaved, training
+from benchmarks import interleaved, memory, training
 
 
 def test_quick_benchmark_of_the_keras_contenders(tmp_path, capsys):
@@ -19,6 +19,19 @@ def test_quick_benchmark_of_the_keras_contenders(tmp_path, capsys):
     for result in results.values():
         assert all(len(speeds) == 2 for speeds in result["images_per_second"].values())
     assert "kgen / bare Keras" in capsys.readouterr().out
+
+
+def test_peak_memory(tmp_path, capsys):
+    output = tmp_path / "memory.json"
+    config = memory.Config(
+        dataset="digits", splits="train[:256]", batch_sizes="64,128", output=str(output)
+    )
+    memory.main(config)
+    rows = json.loads(output.read_text())["results"]
+    assert [row["batch_size"] for row in rows] == [128, 64]
+    # TensorFlow alone takes hundreds of megabytes.
+    assert all(row["peak_megabytes"] > 100 for row in rows)
+    assert "digits train[:256]" in capsys.readouterr().out
 
 
 def test_ratios_are_taken_round_by_round():

@@ -125,6 +125,20 @@ def test_batch_that_discriminator_steps_does_not_divide(data):
     model.evaluate(data, verbose=0)
 
 
+def test_last_batch_with_fewer_images_than_steps():
+    model = kgen.AdversarialAutoencoder.for_images(SHAPE, 2, discriminator_steps=2, **SMALL)
+    model.compile("sgd", "sgd", run_eagerly=True)
+    with pytest.raises(ValueError, match="last batch has 1 of 5 images, fewer than discrimin"):
+        model.fit(np.zeros((5, *SHAPE), "float32"), batch_size=2, verbose=0)
+
+
+@pytest.mark.parametrize("method", ["predict", "elbo"])
+def test_bad_images_reach_no_verb(method):
+    model = kgen.VAE.for_images(SHAPE, 2, **SMALL)
+    with pytest.raises(ValueError, match="received uint8. Divide by 255"):
+        getattr(model, method)(np.zeros((2, *SHAPE), "uint8"))
+
+
 FACTORIES = [kgen.Autoencoder, kgen.VAE, kgen.AdversarialAutoencoder]
 
 

@@ -36,8 +36,7 @@ def test_fit_save_sample(case, tmp_path):
     assert set(history) == set(model.metrics_names)
     assert all(np.isfinite(values).all() for values in history.values())
     for variable in model.trainable_variables:
-        moved = np.abs(variable.numpy() - before[variable.path]).max() > 0
-        assert moved or any(part in variable.path for part in case.still), variable.path
+        assert np.abs(variable.numpy() - before[variable.path]).max() > 0, variable.path
     for variable in model.non_trainable_variables:
         moved = np.abs(variable.numpy() - before[variable.path]).max() > 0
         assert moved == any(part in variable.path for part in case.follows), variable.path
@@ -75,7 +74,8 @@ def optimizers(model):
 
 def check_verbs(model, x, labels=None):
     is_gan = hasattr(model, "discriminate")
-    predicted = model.predict(x if labels is None else [x, labels], verbose=0)
+    judges_labels = is_gan and len(model.endpoints()["discriminate"][1]) == 2
+    predicted = model.predict([x, labels] if judges_labels else x, verbose=0)
     assert predicted.shape == ((len(x),) if is_gan else x.shape)
     if hasattr(model, "sample"):
         first = model.sample(5, seed=3).numpy()

@@ -409,6 +409,42 @@ def test_images_left_over_are_skipped():
     assert sizes == [2, 2, 1, 1]
 
 
+def test_a_batch_with_fewer_images_than_steps_is_an_error():
+    model = duel(discriminator_steps=3)
+    data = tf.data.Dataset.from_tensor_slices(column(1, 2, 3, 4)).batch(3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="use drop_remainder=True"):
+        model.fit(data, verbose=0)
+
+
+def test_both_optimizers_end_with_their_averages():
+    model = duel()
+    for optimizer in (model.generator_optimizer, model.discriminator_optimizer):
+        assert isinstance(optimizer, keras.optimizers.SGD)
+    average = dict(use_ema=True, ema_momentum=0.5)
+    model.compile(
+        keras.optimizers.SGD(0.1, **average), keras.optimizers.SGD(0.1, **average), **EAGER
+    )
+    model.fit(column(1, 2, 3, 4), batch_size=2, verbose=0)
+    for optimizer, network in (
+        (model.generator_optimizer, model.generator),
+        (model.discriminator_optimizer, model.discriminator),
+    ):
+        (averaged,) = optimizer._model_variables_moving_average
+        assert weight_of(network) == pytest.approx(float(averaged.numpy().squeeze()))
+
+
+def test_regularization_is_part_of_both_players_validation_loss():
+    plain = duel()
+    regularized = Duel(dense(0.5), dense(2.0, kernel_regularizer=keras.regularizers.L2(0.5)))
+    regularized.compile("sgd", keras.optimizers.SGD(), **EAGER)
+    x = column(1, 2)
+    before = plain.evaluate(x, verbose=0, return_dict=True)
+    after = regularized.evaluate(x, verbose=0, return_dict=True)
+    penalty = 0.5 * weight_of(plain.discriminator) ** 2
+    assert after["discriminator_loss"] == pytest.approx(before["discriminator_loss"] + penalty)
+    assert after["generator_loss"] == pytest.approx(before["generator_loss"] + penalty)
+
+
 def test_a_step_of_one_player_leaves_the_other_alone():
     x = column(1, 2)
     model = duel(generator_rate=0.0)
@@ -428,7 +464,7 @@ def test_evaluation_of_the_two_players():
     assert results == pytest.approx(
         dict(discriminator_loss=2.0, generator_loss=2.0, distance=1.0), rel=1e-6
     )
-    history = model.fit(x, batch_size=2, verbose=0, validation_data=(x,)).history
+    history = model.fit(x[:2], batch_size=2, verbose=0, validation_data=(x,)).history
     assert {"val_discriminator_loss", "val_generator_loss", "val_distance"} < set(history)
 
 

@@ -1,7 +1,14 @@
 """Generative adversarial networks, their losses and penalties."""
 
+from kgen.adversarial.acgan import ACGAN as ACGAN
+from kgen.adversarial.began import BEGAN as BEGAN
+from kgen.adversarial.bigan import BiGAN as BiGAN
 from kgen.adversarial.conditional_gan import ConditionalGAN as ConditionalGAN
+from kgen.adversarial.ebgan import EBGAN as EBGAN
+from kgen.adversarial.ebgan import pull_away_term as pull_away_term
 from kgen.adversarial.gan import GAN as GAN
+from kgen.adversarial.infogan import InfoGAN as InfoGAN
+from kgen.adversarial.losses import classification_loss as classification_loss
 from kgen.adversarial.losses import hinge_discriminator_loss as hinge_discriminator_loss
 from kgen.adversarial.losses import hinge_generator_loss as hinge_generator_loss
 from kgen.adversarial.losses import (

@@ -56,11 +56,14 @@ class AdversarialAutoencoder(LatentSampling, AdversarialModel):
         self.likelihood = likelihood or heads.Bernoulli()
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
         self.latent_dim = encoder.output_shape[-1]
-        self.prior = checks.prior(prior or heads.StandardNormal(self.latent_dim), self.latent_dim)
-        if self.prior.trainable_variables:
+        self.prior = checks.prior(
+            prior or heads.StandardNormal(self.latent_dim), self.latent_dim, self.image_shape
+        )
+        if self.prior.trainable_variables or isinstance(prior, heads.VampPrior):
             raise ValueError(
-                "No step of an adversarial autoencoder trains its prior: use one without trainable "
-                f"weights, or trainable=False. Received {type(self.prior).__name__}."
+                "An adversarial autoencoder neither trains its prior nor has posteriors to make it "
+                "of: use one without trainable weights, or trainable=False. Received "
+                f"{type(self.prior).__name__}."
             )
         self.adversarial_weight = checks.at_least("adversarial_weight", adversarial_weight, 0.0)
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)

@@ -35,6 +35,7 @@ class VAE(LatentSampling, ObjectiveModel):
         free_bits: float >= 0, nats a latent dimension below which the KL costs a constant; nats in
             all where the posterior or the prior is no product over dimensions.
         kl_warmup_epochs: int >= 0; the weight of the KL grows linearly from 0 to `beta` over them.
+            `fit` counts them from its `initial_epoch`.
         num_importance_samples: int >= 1, K above.
         **kwargs: `seed`, `name`, `dtype`.
 
@@ -83,11 +84,15 @@ class VAE(LatentSampling, ObjectiveModel):
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
         self.latent_dim = self.posterior.event_size(encoder.output_shape[-1])
         self.prior = checks.prior(
-            prior or self.posterior.default_prior(self.latent_dim), self.latent_dim
+            prior or self.posterior.default_prior(self.latent_dim),
+            self.latent_dim,
+            self.image_shape,
         )
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
         if kl_warmup_epochs:
-            self.kl_weight = self.add_weight(name="kl_weight", initializer="zeros", trainable=False)
+            # Only `fit` knows epochs and lowers it: `train_on_batch` trains with beta.
+            full = keras.initializers.Constant(beta)
+            self.kl_weight = self.add_weight(name="kl_weight", initializer=full, trainable=False)
         self.build()
 
     @classmethod
@@ -200,6 +205,8 @@ class VAE(LatentSampling, ObjectiveModel):
         Reference: Burda et al. 2016, "Importance Weighted Autoencoders", eq. 8.
         """
         checks.positive_integer("num_samples", num_samples)
+        if tf.executing_eagerly():
+            checks.images(x, self.image_shape)
         x = tf.convert_to_tensor(x, tf.float32)
         log_likelihood, log_ratio = self._log_weights(x, num_samples, as_seed(seed))
         return losses.log_mean_exp(log_likelihood + log_ratio)

@@ -29,9 +29,10 @@ class BackupAndRestore(keras.callbacks.Callback):
     epoch, and the `History` that `fit` returns.
 
     A resumed run ends with the weights of an uninterrupted one if the data of epoch n depends on n
-    and a seed alone. Not covered is the state of other callbacks, such as the patience counted by
-    `EarlyStopping` and `ReduceLROnPlateau`. Put this callback last in the list: what stands after
-    it has not happened yet when the epoch counts as done.
+    and a seed alone, which `steps_per_epoch` ends: Keras then keeps one iterator over all epochs.
+    Not covered is the state of other callbacks, such as the patience counted by `EarlyStopping` and
+    `ReduceLROnPlateau`. Put this callback last in the list: what stands after it has not happened
+    yet when the epoch counts as done.
 
     The file is kept when training ends, so that a run killed during its export need not train
     again; `fit` then trains nothing. Call `clear` once the results are safe. With several workers,

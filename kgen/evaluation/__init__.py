@@ -16,6 +16,7 @@ from kgen.evaluation.manifold import nearest_neighbours as nearest_neighbours
 from kgen.evaluation.manifold import (
     precision_recall_density_coverage as precision_recall_density_coverage,
 )
+from kgen.evaluation.matching import matched_accuracy as matched_accuracy
 from kgen.evaluation.mixtures import mode_coverage as mode_coverage
 from kgen.evaluation.samples import draw_samples as draw_samples
 from kgen.evaluation.samples import sample_quality as sample_quality

@@ -97,7 +97,7 @@ def active_units(model, data, *, threshold=0.01):
 
     Reference: Burda et al. 2016, "Importance Weighted Autoencoders", section 5.2.
     """
-    codes = np.concatenate([model.encode(images).numpy() for images in _images(data)])
+    codes = np.concatenate([model.encode(images).numpy() for images in _images(model, data)])
     variances = codes.var(axis=0)
     return dict(
         value=int((variances > threshold).sum()),
@@ -107,7 +107,7 @@ def active_units(model, data, *, threshold=0.01):
 
 
 def _summary(model, data, of_batch, protocol, seed):
-    values = [of_batch(images, index) for index, images in enumerate(_images(data))]
+    values = [of_batch(images, index) for index, images in enumerate(_images(model, data))]
     if not values:
         raise ValueError("The data set is empty: it gave no batch.")
     values = np.concatenate(values)
@@ -121,9 +121,11 @@ def _summary(model, data, of_batch, protocol, seed):
     )
 
 
-def _images(data):
+def _images(model, data):
     for batch in data:
-        yield batch[0] if isinstance(batch, (tuple, list)) else batch
+        images = batch[0] if isinstance(batch, (tuple, list)) else batch
+        checks.images(images, model.image_shape)
+        yield images
 
 
 def _seed(seed, batch, draw):

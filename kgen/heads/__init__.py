@@ -24,6 +24,5 @@ from kgen.heads.priors import UniformRelaxedOneHot as UniformRelaxedOneHot
 from kgen.heads.priors import VampPrior as VampPrior
 from kgen.heads.sampling import as_seed as as_seed
 from kgen.heads.sampling import fold_in as fold_in
-from kgen.heads.sampling import sample_each as sample_each
 from kgen.heads.sampling import sample_rows as sample_rows
 from kgen.heads.sampling import seed_rows as seed_rows

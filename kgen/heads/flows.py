@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from kgen import checks
-from kgen.heads.priors import Prior
+from kgen.heads.priors import Prior, StandardNormal
 from kgen.networks.autoregressive import masked_autoregressive
 
 tfb = tfp.bijectors
@@ -182,6 +182,10 @@ class InverseAutoregressiveFlow(keras.layers.Layer):
             for network in self.networks
         ]
         return tfd.TransformedDistribution(base, _chain(self.latent_dim, steps))
+
+    def default_prior(self, latent_dim):
+        """Returns the standard normal prior."""
+        return StandardNormal(latent_dim)
 
     def params_size(self, event_shape):
         """Returns `2 * latent_dim + context_dim`.

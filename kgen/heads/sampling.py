@@ -102,7 +102,7 @@ def sample_rows(distribution, seeds):
     if distribution.batch_shape.rank != 0:
         raise ValueError(
             f"sample_rows takes a distribution of batch shape (), received "
-            f"{distribution.batch_shape}. For a head's distribution use `sample_each`."
+            f"{distribution.batch_shape}."
         )
     # `isinstance(_, tfd.TransformedDistribution)` is False for a flow over Keras networks: TFP
     # makes it an object of a private class.
@@ -113,23 +113,4 @@ def sample_rows(distribution, seeds):
         lambda seed: distribution.sample(seed=seed),
         seeds,
         fn_output_signature=tf.TensorSpec(distribution.event_shape, distribution.dtype),
-    )
-
-
-def sample_each(head, params, seeds):
-    """One sample of `head(params)` for each row, each from a seed of its own.
-
-    Args:
-        head: a head; it is applied to one row at a time.
-        params: float tensor `(batch, ..., params_size)`.
-        seeds: int32 `(batch, 2)`.
-
-    Returns:
-        float32 `(batch, *event_shape)`.
-    """
-    event_shape = head(params).event_shape
-    return tf.map_fn(
-        lambda row: head(row[0][tf.newaxis]).sample(seed=row[1])[0],
-        (params, seeds),
-        fn_output_signature=tf.TensorSpec(event_shape, tf.float32),
     )

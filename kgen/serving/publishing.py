@@ -15,6 +15,9 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 
+# Holds the highest number ever published. Servers ignore what is no number.
+_LAST_VERSION = ".last_version"
+
 
 def list_versions(directory) -> list[int]:
     """The published version numbers in `directory`, ascending."""
@@ -75,12 +78,24 @@ def publish(directory, write: Callable[[pathlib.Path], None]) -> pathlib.Path:
             for path in [*folder.rglob("*"), folder]:
                 _synchronise(path)
             version = _rename_to_next(folder, directory)
+        _remember(version)
         _synchronise(directory)
     return version
 
 
 def _next_version(directory: pathlib.Path) -> int:
-    return max(list_versions(directory), default=0) + 1
+    # A removed version's number is not given again: a server may still hold it in memory.
+    try:
+        last = int((directory / _LAST_VERSION).read_text())
+    except (FileNotFoundError, ValueError):
+        last = 0
+    return max(last, *list_versions(directory), 0) + 1
+
+
+def _remember(version: pathlib.Path) -> None:
+    temporary = version.with_name(f".tmp-last-{os.getpid()}-{secrets.token_hex(4)}")
+    temporary.write_text(f"{_next_version(version.parent) - 1}\n")
+    temporary.replace(version.with_name(_LAST_VERSION))
 
 
 def _rename_to_next(folder: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
@@ -112,7 +127,7 @@ def _temporary_folder(directory: pathlib.Path, version: int) -> Iterator[pathlib
 
 
 def _remove_abandoned(directory: pathlib.Path) -> None:
-    for folder in directory.glob(".tmp-*"):
+    for folder in directory.glob(".tmp-[0-9]*"):
         descriptor = _lock(folder, wanted_if_unsupported=False)
         if descriptor is not None:
             shutil.rmtree(folder, ignore_errors=True)

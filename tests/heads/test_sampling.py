@@ -103,20 +103,6 @@ def test_sampling_has_no_state():
     assert random_ops and all(op.startswith("Stateless") for op in random_ops)
 
 
-def test_sample_each_draws_each_row_from_its_own_seed():
-    head = heads.DiagonalNormal()
-    params = tf.random.stateless_normal((3, 8), seed=(0, 1))
-    seeds = heads.seed_rows(5, 3)
-    samples = heads.sample_each(head, params, seeds)
-    assert samples.shape == (3, 4)
-    for i in range(3):
-        alone = heads.sample_each(head, params[i : i + 1], seeds[i : i + 1])
-        np.testing.assert_array_equal(alone[0], samples[i])
-    flow = heads.InverseAutoregressiveFlow(4, 1, (4,))
-    in_graph = tf.function(heads.sample_each.__get__(flow))
-    assert in_graph(params, seeds).shape == (3, 4)
-
-
 def test_errors():
     with pytest.raises(ValueError, match="between -2147483648 and 2147483647"):
         heads.seed_rows(2**31, 1)
@@ -124,5 +110,5 @@ def test_errors():
         heads.seed_rows(0, 0)
     with pytest.raises(ValueError, match="shape \\(2,\\)"):
         heads.as_seed(tf.zeros(3, tf.int32))
-    with pytest.raises(ValueError, match="sample_each"):
+    with pytest.raises(ValueError, match="batch shape"):
         heads.sample_rows(tfd.Normal(tf.zeros(2), 1.0), heads.seed_rows(0, 2))

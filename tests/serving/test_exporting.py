@@ -27,7 +27,7 @@ def test_layout(version_dir):
     assert version_dir.name == "1"
     names = {path.name for path in version_dir.iterdir()}
     assert {"saved_model.pb", "variables", "assets.extra"} <= names
-    assert [path.name for path in version_dir.parent.iterdir()] == ["1"]
+    assert {path.name for path in version_dir.parent.iterdir()} == {"1", ".last_version"}
 
 
 def test_weights_are_stored_once(model, version_dir):

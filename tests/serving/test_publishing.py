@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -27,7 +28,7 @@ def write_file(folder):
 
 
 def names(directory):
-    return sorted(path.name for path in directory.iterdir())
+    return sorted(path.name for path in directory.iterdir() if path.name != ".last_version")
 
 
 def double(x):
@@ -227,3 +228,10 @@ def test_killed_exports_leave_whole_versions(tmp_path):
         following = serving.export(single(double), base, check=False)
         assert following.name == str(last + 1)
         assert not list(base.glob(".tmp-*"))
+
+
+def test_the_number_of_a_removed_version_is_not_given_again(tmp_path):
+    for expected in ("1", "2"):
+        assert publishing.publish(tmp_path, write_file).name == expected
+    shutil.rmtree(tmp_path / "2")
+    assert publishing.publish(tmp_path, write_file).name == "3"
