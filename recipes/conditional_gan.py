@@ -36,7 +36,7 @@ class Config:
     export_dir: str = option("saved_models", "where conditional_gan/<version>/ and its pictures go")
 
 
-TINY = Config(epochs=1, batch_size=500, num_samples=50)
+TINY = Config(epochs=1, batch_size=500, num_samples=200)
 
 
 def build(config):

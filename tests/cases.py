@@ -23,6 +23,8 @@ class Case:
     # Variables that no gradient reaches and that training moves all the same, by a part of their
     # path.
     follows: tuple = ()
+    # Weights that no step moves, likewise: the last bias cancels in a difference of two logits.
+    still: tuple = ()
     # Of a model that trains on (images, labels).
     num_classes: int | None = None
 

@@ -36,7 +36,8 @@ def test_fit_save_sample(case, tmp_path):
     assert set(history) == set(model.metrics_names)
     assert all(np.isfinite(values).all() for values in history.values())
     for variable in model.trainable_variables:
-        assert np.abs(variable.numpy() - before[variable.path]).max() > 0, variable.path
+        moved = np.abs(variable.numpy() - before[variable.path]).max() > 0
+        assert moved or any(part in variable.path for part in case.still), variable.path
     for variable in model.non_trainable_variables:
         moved = np.abs(variable.numpy() - before[variable.path]).max() > 0
         assert moved == any(part in variable.path for part in case.follows), variable.path

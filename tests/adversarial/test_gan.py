@@ -258,7 +258,7 @@ def test_bad_models():
         ((generator, dense_players(output_dim=2)[1]), r"expected \(1,\): one logit an image"),
         ((lambda z: z, discriminator), "generator must be a keras.Model, received function"),
         ((generator, keras.Sequential([keras.layers.Dense(1)])), "has no variables yet"),
-        ((subclassed, discriminator), "is a subclassed model"),
+        ((subclassed, discriminator), "is a Subclassed, whose shapes are not known"),
     ]:
         with pytest.raises(ValueError, match=message):
             kgen.GAN(*arguments)
