@@ -1,12 +1,14 @@
 """Images a second in training, kgen beside bare Keras and PyTorch, in one process.
 
     python -m benchmarks.training
+    python -m benchmarks.training --family=wgan_gp
     python -m benchmarks.training --quick --libraries=kgen,keras
 
 Timed is what a user calls: `model.fit` with its callbacks, and PyTorch's loop.
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import os
 import platform
@@ -32,11 +34,11 @@ BUSY_LOAD = 0.3
 class Config:
     """The flags, with their defaults and help."""
 
-    family: str = option("vae", "which models: vae")
+    family: str = option("vae", "which models: vae or wgan_gp")
     libraries: str = option(
         "kgen,keras,torch", "which contenders; those not installed are left out"
     )
-    batch_size: int = option(128, "images a step")
+    batch_size: int = option(0, "images a step; 0: 128 of a VAE, 64 of a WGAN-GP")
     num_batches: int = option(100, "steps a round and contender")
     num_rounds: int = option(21, "rounds, after one of warm-up")
     threads: int = option(0, "PyTorch's threads; 0: one a core, as TensorFlow does by itself")
@@ -49,16 +51,19 @@ class Case:
     """One model to train.
 
     Attributes:
-        networks: "dense" or "convolutional".
-        kgen_networks: functions that make the encoder and the decoder in Keras.
+        networks: "dense", "convolutional" or "dcgan".
+        kgen_networks: functions that make the encoder and the decoder, or the generator and the
+            discriminator, in Keras.
         with_xla: whether to train it through XLA as well; on CPUs that slows convolutions down.
         latent_dim: int.
+        batch_size: int, images a step unless a flag says otherwise.
     """
 
     networks: str
     kgen_networks: tuple
     with_xla: bool
     latent_dim: int = 16
+    batch_size: int = 128
 
 
 VAE_CASES = {
@@ -66,6 +71,20 @@ VAE_CASES = {
     "convolutional VAE": Case(
         "convolutional", (networks.convolutional_encoder, networks.convolutional_decoder), False
     ),
+}
+
+_FILTERS = networks.doubling_filters(32, (28, 28, 1))
+WGAN_GP_CASES = {
+    "WGAN-GP": Case(
+        "dcgan",
+        (
+            functools.partial(networks.dcgan_generator, filters=_FILTERS[::-1]),
+            functools.partial(networks.dcgan_discriminator, filters=_FILTERS, normalization=None),
+        ),
+        with_xla=True,
+        latent_dim=64,
+        batch_size=64,
+    )
 }
 
 
@@ -85,18 +104,52 @@ def keras_vae(case, images, config):
 
 def torch_vae(case, images, config):
     """The contenders of PyTorch, if it is installed."""
+    if set_up_torch(config):
+        from benchmarks.rivals import torch_vae
+
+        yield from torch_vae.contenders(case, images, config.batch_size)
+
+
+def kgen_wgan_gp(case, images, config):
+    """The contenders of kgen."""
+    from benchmarks.rivals import kgen_wgan_gp
+
+    yield from kgen_wgan_gp.contenders(case, images, config.batch_size)
+
+
+def keras_wgan_gp(case, images, config):
+    """The contender of bare Keras."""
+    from benchmarks.rivals import keras_wgan_gp
+
+    yield from keras_wgan_gp.contenders(case, images, config.batch_size)
+
+
+def torch_wgan_gp(case, images, config):
+    """The contenders of PyTorch, if it is installed."""
+    if set_up_torch(config):
+        from benchmarks.rivals import torch_wgan_gp
+
+        yield from torch_wgan_gp.contenders(case, images, config.batch_size)
+
+
+def set_up_torch(config):
+    """Give PyTorch its threads. Whether it is installed."""
     try:
         import torch
     except ModuleNotFoundError:
         print("PyTorch is left out: it is not installed (pip install kgen[bench]).")
-        return
-    from benchmarks.rivals import torch_vae
-
+        return False
     torch.set_num_threads(config.threads or os.cpu_count())
-    yield from torch_vae.contenders(case, images, config.batch_size)
+    return True
 
 
-FAMILIES = {"vae": (VAE_CASES, dict(kgen=kgen_vae, keras=keras_vae, torch=torch_vae))}
+FAMILIES = {
+    "vae": (VAE_CASES, dict(kgen=kgen_vae, keras=keras_vae, torch=torch_vae)),
+    "wgan_gp": (
+        WGAN_GP_CASES,
+        dict(kgen=kgen_wgan_gp, keras=keras_wgan_gp, torch=torch_wgan_gp),
+    ),
+}
 
 
 def synthetic_images(num_images, seed=0):
@@ -106,19 +159,20 @@ def synthetic_images(num_images, seed=0):
     return (codes @ patterns > 0).astype(np.float32).reshape(-1, 28, 28, 1)
 
 
-def measure(case, libraries, images, config):
+def measure(case, libraries, config):
     """The speeds and the ratios of one case.
 
     Args:
         case: the model.
         libraries: list of functions that yield `(name, train)`.
-        images: float32 `(n, 28, 28, 1)`.
-        config: the configuration.
+        config: the configuration; without a batch size, the case's.
 
     Returns:
         dict with `images_per_second` (name -> one figure a round) and `ratios` (list of dicts).
     """
     keras.utils.set_random_seed(0)
+    config = dataclasses.replace(config, batch_size=config.batch_size or case.batch_size)
+    images = synthetic_images(config.num_batches * config.batch_size)
     contenders = dict(pair for library in libraries for pair in library(case, images, config))
     seconds = interleaved.seconds_by_round(contenders, config.num_rounds)
     speeds = {name: [len(images) / s for s in values] for name, values in seconds.items()}
@@ -190,7 +244,6 @@ def main(config):
         tf.config.set_visible_devices([], "GPU")
     cases, known = recipe.choose("family", config.family, FAMILIES)
     libraries = [recipe.choose("libraries", name, known) for name in config.libraries.split(",")]
-    images = synthetic_images(config.num_batches * config.batch_size)
     before = machine()
     if config.quick:
         print("--quick: the figures below measure nothing.")
@@ -201,7 +254,7 @@ def main(config):
         )
     results = {}
     for name, case in cases.items():
-        results[name] = measure(case, libraries, images, config)
+        results[name] = measure(case, libraries, config)
         print_table(name, results[name])
     content = dict(results=results, config=dataclasses.asdict(config), machine=before)
     recipe.write_json(config.output, content)

@@ -2,9 +2,15 @@
 
 import json
 
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
+import kgen
 from benchmarks import interleaved, memory, training
+from benchmarks.rivals import keras_wgan_gp
+from kgen.adversarial import penalties
 
 
 def test_quick_benchmark_of_the_keras_contenders(tmp_path, capsys):
@@ -32,6 +38,148 @@ def test_peak_memory(tmp_path, capsys):
     # TensorFlow alone takes hundreds of megabytes.
     assert all(row["peak_megabytes"] > 100 for row in rows)
     assert "digits train[:256]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("libraries", ["kgen,keras", "torch"])
+def test_quick_benchmark_of_wgan_gp(libraries, tmp_path, monkeypatch, capsys):
+    if libraries == "torch":
+        pytest.importorskip("torch")
+        # Compiling takes a minute.
+        monkeypatch.setenv("CXX", "no-compiler")
+    output = tmp_path / "results.json"
+    options = dict(quick=True, batch_size=4, threads=1, output=str(output))
+    training.main(training.Config(family="wgan_gp", libraries=libraries, **options))
+    names = {
+        "kgen,keras": {"kgen", "kgen, XLA", "kgen, 10 steps a call", "bare Keras"},
+        "torch": {"PyTorch eager"},
+    }[libraries]
+    result = json.loads(output.read_text())["results"]["WGAN-GP"]
+    assert set(result["images_per_second"]) == names
+    printed = capsys.readouterr().out
+    assert (
+        "kgen / bare Keras" if libraries == "kgen,keras" else "torch.compile is left"
+    ) in printed
+
+
+@pytest.fixture(scope="module")
+def wgan_gp():
+    """The benchmark's model, its batch statistics and biases away from where they start."""
+    (case,) = training.WGAN_GP_CASES.values()
+    generator, critic = case.kgen_networks
+    model = kgen.WGANGP.for_images(
+        (28, 28, 1),
+        case.latent_dim,
+        generator=generator,
+        discriminator=critic,
+        discriminator_steps=1,
+    )
+    draws = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        # Larger than the initial ones, so that the slope's norm is not next to 0.
+        noise = draws.normal(size=variable.shape, scale=0.05)
+        variable.assign_add(noise.astype(np.float32))
+    return model
+
+
+def noise_of(model, batch_size):
+    """The latents and the share of the real images in x^ that a step of the model draws."""
+    latents = model.latents(batch_size, model.noise_seed(True)).numpy()
+    ones, zeros = (tf.fill((batch_size, 1, 1, 1), value) for value in (1.0, 0.0))
+    mixing = penalties._between(ones, zeros, model.noise_seed(True, salt=1)).numpy()
+    return latents, mixing
+
+
+def test_pytorch_wgan_gp_is_the_same_function_with_equal_weights(wgan_gp):
+    torch = pytest.importorskip("torch")
+    from benchmarks.rivals import torch_wgan_gp
+
+    images = training.synthetic_images(6)
+    latents, mixing = noise_of(wgan_gp, len(images))
+    generator, critic = torch_wgan_gp.Generator(wgan_gp.latent_dim), torch_wgan_gp.Critic()
+    copy_weights(wgan_gp.generator, generator)
+    copy_weights(wgan_gp.discriminator, critic)
+    turned = torch.from_numpy(turn(images).transpose(0, 3, 1, 2).copy())
+    noise = torch.from_numpy(latents)
+
+    # float32 sums of some thousand products, in another order.
+    close = dict(rtol=1e-4, atol=1e-5)
+    fake = turn(generator(noise).detach().numpy().transpose(0, 2, 3, 1))
+    np.testing.assert_allclose(fake, wgan_gp.generator(latents, training=True), **close)
+    values = critic(turned).detach().numpy()
+    np.testing.assert_allclose(values, wgan_gp.discriminate(images), **close)
+
+    critic_loss = torch_wgan_gp.critic_loss(
+        generator, critic, turned, noise, torch.from_numpy(mixing)
+    )
+    generator_loss = torch_wgan_gp.generator_loss(generator, critic, noise)
+    for players, loss, objective in (
+        ((wgan_gp.discriminator, critic), critic_loss, wgan_gp.discriminator_objective),
+        ((wgan_gp.generator, generator), generator_loss, wgan_gp.generator_objective),
+    ):
+        ours, theirs = players
+        with tf.GradientTape() as tape:
+            expected = tf.reduce_mean(objective(images, training=True)["loss"])
+        np.testing.assert_allclose(loss.item(), expected, **close)
+        gradients = tape.gradient(expected, [v.value for v in ours.trainable_variables])
+        received = torch.autograd.grad(loss, list(theirs.parameters()))
+        for variable, gradient, other in zip(
+            ours.trainable_variables, gradients, received, strict=True
+        ):
+            expected_gradient = as_torch(variable, gradient.numpy(), ours)
+            # Float32 sums, relative to the largest of a tensor. The critic's last bias has none:
+            # it cancels between real and fake.
+            scale = np.abs(expected_gradient).max() or 1.0
+            np.testing.assert_allclose(
+                other.numpy() / scale, expected_gradient / scale, atol=1e-4, err_msg=variable.path
+            )
+
+
+def test_bare_keras_wgan_gp_has_the_losses_of_kgen(wgan_gp, monkeypatch):
+    images = training.synthetic_images(6)
+    latents, mixing = noise_of(wgan_gp, len(images))
+    bare = keras_wgan_gp.WGANGP(wgan_gp.generator, wgan_gp.discriminator)
+    # Updates that change nothing, so that both losses are those of the same weights.
+    bare.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0), run_eagerly=True)
+    monkeypatch.setattr(keras.random, "normal", lambda *args, **kwargs: tf.constant(latents))
+    monkeypatch.setattr(keras.random, "uniform", lambda *args, **kwargs: tf.constant(mixing))
+    logs = bare.train_step(tf.constant(images))
+    for name, objective in (
+        ("critic_loss", wgan_gp.discriminator_objective),
+        ("generator_loss", wgan_gp.generator_objective),
+    ):
+        expected = tf.reduce_mean(objective(images, training=True)["loss"])
+        # The same operations; only the means are taken in another order.
+        np.testing.assert_allclose(logs[name], expected, rtol=1e-5)
+
+
+def turn(images):
+    """Images `(batch, height, width, channels)` turned by half a turn."""
+    return images[:, ::-1, ::-1]
+
+
+def copy_weights(network, module):
+    """Give a PyTorch module the trainable weights of a Keras network, half a turn apart."""
+    import torch
+
+    with torch.no_grad():
+        for variable, parameter in zip(
+            network.trainable_variables, module.parameters(), strict=True
+        ):
+            parameter.copy_(torch.from_numpy(as_torch(variable, variable.numpy(), network)))
+
+
+def as_torch(variable, values, network):
+    """Values of a Keras variable in PyTorch's order of axes, half a turn apart."""
+    if values.ndim == 4:
+        # Height, width, then in, out; of a transposed convolution out, in: reversed both times.
+        return values[::-1, ::-1].transpose(3, 2, 0, 1).copy()
+    if values.ndim == 1:
+        return values.copy()
+    if network.name == "discriminator":
+        rows = values.reshape(4, 4, 128)[::-1, ::-1].transpose(2, 0, 1)
+        return rows.reshape(1, -1).copy()
+    columns = values.reshape(-1, 4, 4, 128)[:, ::-1, ::-1].transpose(3, 1, 2, 0)
+    return columns.reshape(-1, len(values)).copy()
 
 
 def test_ratios_are_taken_round_by_round():

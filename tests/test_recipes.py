@@ -24,10 +24,18 @@ def folders(tmp_path):
     return dict(run_dir=str(tmp_path / "run"), export_dir=str(tmp_path / "saved_models"))
 
 
+@pytest.fixture(scope="module")
+def classifier_dir(tmp_path_factory):
+    """Where the classifier that gives the features is kept: it is trained once for all recipes."""
+    return str(tmp_path_factory.mktemp("classifiers"))
+
+
 @pytest.mark.parametrize("name", RECIPES)
-def test_tiny(name, tmp_path):
+def test_tiny(name, classifier_dir, tmp_path):
     module = importlib.import_module(f"recipes.{name}")
     config = dataclasses.replace(module.TINY, **folders(tmp_path))
+    if hasattr(config, "classifier_dir"):
+        config = dataclasses.replace(config, classifier_dir=classifier_dir)
     module.main(config)
     results = tmp_path / "saved_models" / name
     written = json.loads((results / "metrics.json").read_text())
@@ -38,11 +46,15 @@ def test_tiny(name, tmp_path):
     assert written["config"]["seed"] == config.seed
     assert (results / "samples.png").stat().st_size > 0
     model = keras.saving.load_model(results / f"{name}.keras")
-    served = serving.run_signatures(
-        results / "1", {"sample": {"seed": np.array([[3, 0]], "int32")}}
-    )
+    inputs, labels = {"seed": np.array([[3, 0]], "int32")}, {}
+    _, signature = model.endpoints()["sample"]
+    if "labels" in [spec.name for spec in signature]:
+        inputs["labels"], labels = np.array([1], "int32"), {"labels": [1]}
+    served = serving.run_signatures(results / "1", {"sample": inputs})
     # The served kernels may round differently in the last digits.
-    np.testing.assert_allclose(served["sample"]["images"], model.sample(1, seed=3), atol=1e-4)
+    np.testing.assert_allclose(
+        served["sample"]["images"], model.sample(1, seed=3, **labels), atol=1e-4
+    )
     module.main(config)
     assert serving.list_versions(results) == [1, 2]
 

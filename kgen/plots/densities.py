@@ -7,17 +7,17 @@ import numpy as np
 from kgen import checks
 from kgen.plots.figures import rasterize
 
-_SIDE = 160
 _TITLE = 20
 _MARGIN = 4
 _DPI = 100
 
 
-def point_densities(panels, *, limit, columns=None, num_bins=80):
+def point_densities(panels, *, limit, columns=None, num_bins=81, side=160):
     """Draws the densities of sets of points, a small panel each, row by row.
 
     A panel counts its points in `num_bins` x `num_bins` square cells over [-limit, limit] in both
-    coordinates, the first to the right and the second upwards. A cell's darkness is
+    coordinates, the first to the right and the second upwards. A cell's darkness, from white
+    to black, is
 
         sqrt(count / largest count of the panel),
 
@@ -30,13 +30,14 @@ def point_densities(panels, *, limit, columns=None, num_bins=80):
         limit: Half the side of the square that is drawn, in the points' unit.
         columns: Panels in a row. By default the grid is as square as it can be.
         num_bins: Cells along a side.
+        side: Width of a panel in pixels, at least 16; with its title it is 20 pixels higher.
 
     Returns:
-        uint8 array, RGB, shape `(180 * rows, 160 * columns, 3)`.
+        uint8 array, RGB, shape `((side + 20) * rows, side * columns, 3)`.
 
     Raises:
         ValueError: If there is no panel, if points are not finite or of another shape, or if
-            `limit`, `columns` or `num_bins` is out of range.
+            a number is out of range.
     """
     from matplotlib.figure import Figure
 
@@ -45,18 +46,19 @@ def point_densities(panels, *, limit, columns=None, num_bins=80):
         raise ValueError("Expected at least one panel, (title, points). Received none.")
     limit = checks.positive_number("limit", limit)
     checks.positive_integer("num_bins", num_bins)
+    checks.integer_at_least("side", side, 16)
     if columns is None:
         columns = math.ceil(math.sqrt(len(panels)))
     checks.positive_integer("columns", columns)
-    width, height = _SIDE * columns, (_SIDE + _TITLE) * math.ceil(len(panels) / columns)
+    width, height = side * columns, (side + _TITLE) * math.ceil(len(panels) / columns)
     edges = np.linspace(-limit, limit, num_bins + 1)
-    inner = _SIDE - 2 * _MARGIN
+    inner = side - 2 * _MARGIN
     # Half a pixel more, because matplotlib cuts off what rounding leaves below a whole one.
     figure = Figure(figsize=((width + 0.5) / _DPI, (height + 0.5) / _DPI), dpi=_DPI)
     for index, (title, points) in enumerate(panels):
         row, column = divmod(index, columns)
-        left = column * _SIDE + _MARGIN
-        bottom = height - (row + 1) * (_SIDE + _TITLE) + _MARGIN
+        left = column * side + _MARGIN
+        bottom = height - (row + 1) * (side + _TITLE) + _MARGIN
         axes = figure.add_axes(
             (left / width, bottom / height, inner / width, inner / height), xticks=[], yticks=[]
         )
@@ -65,7 +67,13 @@ def point_densities(panels, *, limit, columns=None, num_bins=80):
         darkness = np.sqrt(counts / max(counts.max(), 1.0))
         # The first axis of a histogram is x, that of an image is y.
         axes.imshow(
-            darkness.T, origin="lower", extent=(-limit, limit) * 2, cmap="Blues", vmin=0, vmax=1
+            darkness.T,
+            origin="lower",
+            extent=(-limit, limit) * 2,
+            interpolation="nearest",
+            cmap="gray_r",
+            vmin=0,
+            vmax=1,
         )
     return rasterize(figure)
 

@@ -31,32 +31,33 @@ def test_each_point_is_drawn_at_its_place():
         inside = panel(picture, *divmod(index, 2))
         rows, columns = np.nonzero(inside.sum(-1) < 3 * 250)
         center = pixel(point, 2.0)
-        # A cell is 152 / 40 = 3.8 pixels wide; blurred at its rim it stays within 4 of its center,
-        # which is at most half a cell, 2 pixels, from the point.
+        # A cell is 152 / 40 = 3.8 pixels wide, 4 when drawn, and holds the point: no pixel of it is
+        # more than 4 away, and 2 more are for the rounding of the cell's and the point's pixels.
         assert len(rows) and abs(rows - center[0]).max() <= 6
         assert abs(columns - center[1]).max() <= 6
     assert (panel(picture, 1, 1) == 255).all(), "the missing fourth panel is background"
 
 
 def test_darkness_is_the_square_root_of_the_count():
-    import matplotlib
-
     # Four cells of 76 pixels: 16, 4, 1 and no points.
     points = np.repeat([(0.5, 0.5), (-0.5, 0.5), (-0.5, -0.5)], [16, 4, 1], axis=0)
     picture = plots.point_densities([("four", points)], limit=1.0, num_bins=2)
-    color = matplotlib.colormaps["Blues"]
     for center, darkness in [((1, 1), 1.0), ((-1, 1), 0.5), ((-1, -1), 0.25), ((1, -1), 0.0)]:
         row, column = pixel(0.5 * np.array(center), 1.0)
-        expected = 255 * np.array(color(darkness)[:3])
-        # A color is one of 256 of the map, and rounded to 8 bits.
+        expected = 255 * (1 - darkness)
+        # A grey is one of 256 of matplotlib's map.
         np.testing.assert_allclose(panel(picture, 0, 0)[row, column], expected, atol=1.5)
 
 
 def test_points_outside_are_not_drawn_and_the_grid_is_square_by_default():
     picture = plots.point_densities([("far", np.full((9, 2), 3.0))] * 5, limit=1.0)
     assert picture.shape == (2 * (SIDE + TITLE), 3 * SIDE, 3)
-    lightest = panel(picture, 0, 0)
-    assert (lightest == lightest[0, 0]).all()
+    assert (panel(picture, 0, 0) == 255).all()
+
+
+def test_panels_can_be_larger():
+    picture = plots.point_densities([("", np.zeros((1, 2)))] * 2, limit=1.0, side=300)
+    assert picture.shape == (300 + TITLE, 2 * 300, 3)
 
 
 def test_titles_tell_panels_apart():
@@ -91,6 +92,7 @@ def test_matplotlib_is_left_alone():
         ([("a", np.zeros((1, 2)))], {"limit": 0.0}, "limit"),
         ([("a", np.zeros((1, 2)))], {"columns": 0}, "columns"),
         ([("a", np.zeros((1, 2)))], {"num_bins": 0}, "num_bins"),
+        ([("a", np.zeros((1, 2)))], {"side": 8}, "side"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(panels, arguments, message):

@@ -1,0 +1,195 @@
+"""Whether samples of a conditional GAN help a classifier, as more training data or in place of it.
+
+    python recipes/gan_augmentation.py
+    python recipes/gan_augmentation.py --dataset=fashion_mnist --epochs=15
+
+A decision tree learns from real training images, from generated ones, and from both; each time it
+is tested on real test images that neither the tree nor the GAN has seen.
+
+Reference:
+    Ravuri & Vinyals 2019, "Classification Accuracy Score for Conditional Generative Models", for
+    the classifier that learns from generated images alone.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+import kgen
+from kgen import callbacks, data, plots, recipe
+from kgen.recipe import option
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The flags, with their defaults and help."""
+
+    dataset: str = option("digits", "any TFDS data set of labelled images; digits needs no network")
+    data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
+    latent_dim: int = option(64, "size of the latent vector")
+    batch_size: int = option(64, "images a step, over all replicas")
+    epochs: int = option(100, "passes over the training images")
+    learning_rate: float = option(2e-4, "Adam's, of both players; its beta_1 is 0.5")
+    num_generated: int = option(0, "labelled samples to draw; 0: as many as training images")
+    num_trees: int = option(10, "decision trees, of different random states, to average over")
+    strategy: str = option("none", "none, mirrored or multi_worker")
+    mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")
+    seed: int = option(0, "of weights, data order, noise, samples and trees")
+    run_dir: str = option("runs/gan_augmentation", "checkpoint and logs; a killed run resumes")
+    export_dir: str = option("saved_models", "where gan_augmentation/<version>/ and its files go")
+
+
+TINY = Config(epochs=1, batch_size=500, num_generated=100, num_trees=2)
+
+
+def build(config):
+    """The model of a configuration, compiled."""
+    info = data.info(config.dataset, data_dir=config.data_dir or None)
+    if info.num_classes is None:
+        raise ValueError(f"--dataset={config.dataset} has no labels to condition on.")
+    model = kgen.ConditionalGAN.for_images(
+        info.image_shape, info.num_classes, config.latent_dim, seed=config.seed
+    )
+    optimizers = [keras.optimizers.Adam(config.learning_rate, beta_1=0.5) for _ in range(2)]
+    model.compile(*optimizers)
+    return model
+
+
+def as_arrays(batches):
+    """All images and all labels of a data set."""
+    images, labels = zip(*batches.as_numpy_iterator(), strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def labelled_samples(model, labels, seed):
+    """One sample a label."""
+    chunks = [labels[start : start + 500] for start in range(0, len(labels), 500)]
+    return np.concatenate(
+        [model.sample(len(c), labels=c, seed=seed + i).numpy() for i, c in enumerate(chunks)]
+    )
+
+
+def rightness(train, test, config):
+    """How many of the trees classify each test image rightly.
+
+    Args:
+        train: pair of images and labels.
+        test: pair of images and labels.
+        config: the configuration.
+
+    Returns:
+        float64 `(num_test_images,)`, in [0, 1].
+    """
+    from sklearn.tree import DecisionTreeClassifier
+
+    (images, labels), (test_images, test_labels) = train, test
+    right = []
+    for index in range(config.num_trees):
+        tree = DecisionTreeClassifier(random_state=config.seed + index)
+        tree.fit(images.reshape(len(images), -1), labels)
+        right.append(tree.predict(test_images.reshape(len(test_images), -1)) == test_labels)
+    return np.mean(right, axis=0)
+
+
+def figure(shares, protocol):
+    """The mean over the test images with its standard error, and its protocol."""
+    error = float(np.std(shares, ddof=1) / np.sqrt(len(shares)))
+    return dict(value=float(np.mean(shares)), standard_error=error, protocol=protocol)
+
+
+def accuracies(model, train, test, config):
+    """The accuracies of trees that learned from real, generated and both, and their differences.
+
+    The generated images have the class frequencies of the training images.
+
+    Returns:
+        dict of name -> dict with `value`, `standard_error` and `protocol`.
+    """
+    images, labels = train
+    wanted = np.resize(labels, config.num_generated or len(labels))
+    generated = labelled_samples(model, wanted, config.seed)
+    sources = {
+        "real": (images, labels),
+        "generated": (generated, wanted),
+        "both": (np.concatenate([images, generated]), np.concatenate([labels, wanted])),
+    }
+    counts = {
+        "real": f"{len(images)} real images",
+        "generated": f"{len(generated)} generated images",
+        "both": f"{len(images)} real and {len(generated)} generated images",
+    }
+    protocol = (
+        f"scikit-learn's DecisionTreeClassifier on pixels, mean of {config.num_trees} random "
+        f"states from {config.seed}, {len(test[0])} real test images, standard error over these; "
+    )
+    shares = {name: rightness(source, test, config) for name, source in sources.items()}
+    metrics = {
+        f"accuracy_{name}": figure(value, f"{protocol}trained on {counts[name]}")
+        for name, value in shares.items()
+    }
+    for name in ("generated", "both"):
+        metrics[f"gain_{name}"] = figure(
+            shares[name] - shares["real"],
+            f"accuracy_{name} less accuracy_real, standard error over the test images, one GAN",
+        )
+    return metrics
+
+
+def class_grid(model, *, rows=8, seed=0):
+    """A column a class."""
+    images = model.sample(rows * model.num_classes, seed=seed)
+    return plots.image_grid(images, columns=model.num_classes)
+
+
+def main(config):
+    """Train, evaluate, draw, export. Returns the metrics that it writes."""
+    # First: a strategy of several workers must exist before TensorFlow does anything else.
+    strategy = recipe.strategy(config.strategy)
+    recipe.set_up(config)
+    recipe.check_folders(config, "gan_augmentation")
+    load = dict(batch_size=config.batch_size, seed=config.seed, data_dir=config.data_dir or None)
+    load["labels"] = True
+    train = data.load(config.dataset, "train", shuffle=True, drop_remainder=True, **load)
+    with strategy.scope():
+        model = build(config)
+    recipe.check_folders(config, "gan_augmentation", model=model)
+    backup = callbacks.BackupAndRestore(
+        f"{config.run_dir}/backup",
+        fingerprint=recipe.fingerprint(config, but=("num_generated", "num_trees")),
+    )
+    pictures = {"samples": lambda model: class_grid(model, seed=config.seed)}
+    seconds = {}
+    with recipe.timer(seconds, "training"):
+        model.fit(
+            train,
+            epochs=config.epochs,
+            verbose=recipe.verbosity(),
+            callbacks=[
+                keras.callbacks.TensorBoard(config.run_dir),
+                callbacks.PictureLogger(config.run_dir, pictures, every=max(1, config.epochs // 5)),
+                backup,  # Last: once an epoch is backed up, it is not run again.
+            ],
+        )
+    if not strategy.extended.should_checkpoint:
+        return {}
+    with recipe.timer(seconds, "evaluation"):
+        splits = [
+            as_arrays(data.load(config.dataset, split, **load)) for split in ("train", "test")
+        ]
+        metrics = accuracies(model, *splits, config)
+    recipe.publish(
+        model,
+        "gan_augmentation",
+        config,
+        metrics=metrics,
+        pictures=pictures,
+        seconds=seconds,
+        data=f"{config.dataset}, test images",
+    )
+    backup.clear()
+    return metrics
+
+
+if __name__ == "__main__":
+    recipe.run(main, Config)

@@ -1,0 +1,207 @@
+"""Mode collapse: four GANs with equal networks on mixtures whose modes can be counted.
+
+    python recipes/mode_collapse.py
+    python recipes/mode_collapse.py --datasets=gaussian_ring --steps=1170
+
+Published is the WGAN-GP of the first data set, a generator of points.
+
+References:
+    Goodfellow et al. 2014, "Generative Adversarial Nets": minimax and non_saturating.
+    Metz et al. 2017, "Unrolled Generative Adversarial Networks".
+    Gulrajani et al. 2017, "Improved Training of Wasserstein GANs": wgan_gp.
+    Srivastava et al. 2017, "VEEGAN: Reducing Mode Collapse in GANs using Implicit Variational
+    Learning": the figures.
+"""
+
+import dataclasses
+import functools
+import math
+import pathlib
+
+import keras
+import numpy as np
+
+import kgen
+from kgen import adversarial, callbacks, data, evaluation, networks, plots, recipe
+from kgen.data import builders
+from kgen.recipe import option
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The flags, with their defaults and help."""
+
+    datasets: str = option("gaussian_ring,gaussian_grid", "one of these, or both")
+    data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
+    latent_dim: int = option(2, "size of the latent vector")
+    hidden_units: int = option(128, "size of both hidden layers of every network")
+    batch_size: int = option(256, "points of each player's step")
+    steps: int = option(3_900, "generator steps of each model, rounded up to whole epochs")
+    learning_rate: float = option(
+        1e-3, "Adam's, of both players; falls to 0 along half a cosine; its betas are 0.5 and 0.9"
+    )
+    unrolled_steps: int = option(5, "steps that the unrolled GAN looks ahead")
+    critic_steps: int = option(5, "WGAN-GP's critic steps for one of the generator")
+    penalty_weight: float = option(0.1, "WGAN-GP's weight of the gradient penalty")
+    num_moments: int = option(5, "how often each model is measured and drawn")
+    num_samples: int = option(5_000, "points to measure and draw")
+    jit_compile: bool = option(True, "compile with XLA, which is faster for networks so small")
+    seed: int = option(0, "of weights, data order and noise")
+    run_dir: str = option("runs/mode_collapse", "backups and drawn points; a killed run resumes")
+    export_dir: str = option("saved_models", "where mode_collapse/<version>/ and its pictures go")
+
+
+TINY = Config(
+    datasets="gaussian_ring",
+    hidden_units=8,
+    batch_size=2_000,
+    steps=2,
+    unrolled_steps=1,
+    num_moments=2,
+    num_samples=100,
+    jit_compile=False,
+)
+
+DATASETS = {"gaussian_ring": builders.GaussianRing, "gaussian_grid": builders.GaussianGrid}
+MODELS = ("minimax", "non_saturating", "unrolled", "wgan_gp")
+
+
+def build(name, config):
+    """The model of a name, not yet compiled. All four start with the same weights."""
+    keras.utils.set_random_seed(config.seed)
+    hidden_units = 2 * (config.hidden_units,)
+    common = dict(
+        image_shape=(2,),
+        latent_dim=config.latent_dim,
+        generator=functools.partial(networks.dense_generator, hidden_units=hidden_units),
+        discriminator=functools.partial(networks.dense_discriminator, hidden_units=hidden_units),
+        seed=config.seed,
+    )
+    if name == "wgan_gp":
+        return kgen.WGANGP.for_images(
+            penalty_weight=config.penalty_weight, discriminator_steps=config.critic_steps, **common
+        )
+    differences = {
+        "minimax": dict(
+            generator_loss=adversarial.minimax_generator_loss,
+            discriminator_loss=adversarial.minimax_discriminator_loss,
+        ),
+        "non_saturating": {},
+        "unrolled": dict(unrolled_steps=config.unrolled_steps),
+    }
+    return kgen.GAN.for_images(**differences[name], **common)
+
+
+def optimizer(num_steps, config):
+    """One player's Adam, whose learning rate reaches 0 at its last step."""
+    rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, num_steps)
+    return keras.optimizers.Adam(rate, beta_1=0.5, beta_2=0.9)
+
+
+def train(model, dataset, config, backup):
+    """Train a model. Returns a dict from generator steps, evenly apart, to the points drawn then.
+
+    The points lie beside the backup, since a resumed run has the later weights only.
+    """
+    critic_steps = model.discriminator_steps
+    batches = data.load(
+        dataset,
+        "train",
+        batch_size=config.batch_size * critic_steps,
+        shuffle=True,
+        seed=config.seed,
+        drop_remainder=True,
+    )
+    num_epochs = max(config.num_moments, math.ceil(config.steps / len(batches)))
+    num_steps = num_epochs * len(batches)
+    model.compile(
+        optimizer(num_steps, config),
+        optimizer(num_steps * critic_steps, config),
+        jit_compile=config.jit_compile,
+        steps_per_execution=len(batches),
+    )
+    if not backup.path.exists():
+        for path in backup.backup_dir.glob("points_*.npy"):
+            path.unlink()
+    moments = {}
+    for moment in range(1, config.num_moments + 1):
+        epochs = math.ceil(num_epochs * moment / config.num_moments)
+        model.fit(batches, epochs=epochs, verbose=0, callbacks=[backup])
+        path = backup.backup_dir / f"points_{moment}.npy"
+        if not path.exists():
+            with plots.replace_atomically(path) as stream:
+                np.save(stream, model.sample(config.num_samples, seed=config.seed))
+        moments[epochs * len(batches)] = np.load(path)
+    return moments
+
+
+def measure(moments, dataset):
+    """Modes covered and share of high quality at the last moment, with those of all moments."""
+    results = {
+        step: evaluation.mode_coverage(points, dataset.means(), scale=dataset.scale)
+        for step, points in moments.items()
+    }
+    last = results[max(results)]
+    for name, metric in last.items():
+        metric["by_step"] = {step: result[name]["value"] for step, result in results.items()}
+    return last
+
+
+def main(config):
+    """Train, evaluate, draw, export. Returns the metrics that it writes."""
+    recipe.check_folders(config, "mode_collapse")
+    fingerprint = recipe.fingerprint(config, but=("datasets",))
+    metrics, pictures, seconds, backups = {}, {}, {}, []
+    published = None
+    for dataset_name in config.datasets.split(","):
+        builder = recipe.choose("datasets", dataset_name, DATASETS)
+        dataset = builder(data_dir=config.data_dir or None)
+        limit = 1.25 * dataset.means().max()
+        real = next(iter(data.load(dataset, "test", batch_size=config.num_samples))).numpy()
+        panels = []
+        for name in MODELS:
+            model = build(name, config)
+            backups.append(
+                callbacks.BackupAndRestore(
+                    pathlib.Path(config.run_dir) / dataset_name / name, fingerprint=fingerprint
+                )
+            )
+            with recipe.timer(seconds, f"{dataset_name}_{name}"):
+                moments = train(model, dataset, config, backups[-1])
+            measured = measure(moments, dataset)
+            modes, quality = (metric["by_step"] for metric in measured.values())
+            for key, metric in measured.items():
+                metrics[f"{dataset_name}_{name}_{key}"] = metric
+            for step, points in moments.items():
+                title = f"{name} {step:,}: {modes[step]}/{len(dataset.means())}"
+                print(f"{dataset_name}: {title} modes, {quality[step]:.1%} near one", flush=True)
+                panels.append((title, points))
+            panels.append(("data", real))
+            if published is None and name == "wgan_gp":
+                published = model
+                samples = [(title, points), ("data", real)]
+                pictures["samples"] = functools.partial(densities, samples, limit=limit, side=400)
+        pictures[dataset_name] = functools.partial(
+            densities, panels, limit=limit, columns=config.num_moments + 1
+        )
+    recipe.publish(
+        published,
+        "mode_collapse",
+        config,
+        metrics=metrics,
+        pictures=pictures,
+        seconds=seconds,
+        data=config.datasets,
+    )
+    for backup in backups:
+        backup.clear()
+    return metrics
+
+
+def densities(panels, model, **arguments):
+    """What `recipe.publish` calls with the model; the points have been drawn before."""
+    return plots.point_densities(panels, **arguments)
+
+
+if __name__ == "__main__":
+    recipe.run(main, Config)
