@@ -13,8 +13,9 @@ import time
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from kgen import serving
+from kgen import callbacks, serving
 
 ROOT = pathlib.Path(__file__).parent.parent
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.py"))
@@ -57,6 +58,42 @@ def test_tiny(name, classifier_dir, tmp_path):
     )
     module.main(config)
     assert serving.list_versions(results) == [1, 2]
+
+
+def test_ablation_counts_steps_and_not_epochs(tmp_path):
+    """Five steps end within the second epoch of three; a second run has nothing left to train."""
+    module = importlib.import_module("recipes.gan_ablation")
+    config = dataclasses.replace(module.TINY, batch_size=500, generator_steps=5)
+    weights = []
+    for _ in range(2):
+        model = module.build(config, "dcgan", "baseline")
+        module.train(model, callbacks.BackupAndRestore(tmp_path), config)
+        assert int(model.optimizer.iterations) == 5
+        weights.append(model.get_weights())
+    for first, second in zip(*weights, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_augmentation_compares_what_it_says():
+    """Two classes that one pixel tells apart; generated images that have it the other way round."""
+    module = importlib.import_module("recipes.gan_augmentation")
+    draws = np.random.default_rng(0)
+    labels = np.array([0, 1] * 20)
+    images = draws.random((40, 2, 2, 1)).astype("float32")
+    images[:, 0, 0, 0] = labels
+
+    class Model:
+        def sample(self, num_samples, labels, seed):
+            assert num_samples == len(labels)
+            wrong = np.zeros((num_samples, 2, 2, 1), "float32")
+            wrong[:, 0, 0, 0] = 1 - labels
+            return tf.constant(wrong)
+
+    metrics = module.accuracies(Model(), (images, labels), (images, labels), module.TINY)
+    values = {name: metric["value"] for name, metric in metrics.items()}
+    assert values["accuracy_real"] == 1.0 and values["accuracy_generated"] == 0.0
+    assert values["gain_generated"] == -1.0 and metrics["gain_generated"]["standard_error"] == 0.0
+    assert values["gain_both"] == values["accuracy_both"] - 1.0
 
 
 def command(name, *flags):
