@@ -59,13 +59,8 @@ def feature_batches(role, images, extractor):
     checks.vector_network("extractor", extractor)
     shape = tuple(extractor.input_shape[1:])
     # Not `predict`: it would turn XLA on, and leave its trace inside the user's model.
-    extract = tf.function(
-        lambda batch: extractor(batch, training=False),
-        input_signature=[tf.TensorSpec((None, *shape), tf.float32)],
-        autograph=False,
-    )
     for batch in image_batches(role, images, shape):
-        features = extract(batch).numpy().astype(np.float32)
+        features = np.asarray(extractor(tf.constant(batch), training=False), np.float32)
         bad = int((~np.isfinite(features)).any(axis=1).sum())
         if bad:
             raise ValueError(
