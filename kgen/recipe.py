@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
-from kgen import plots, serving
+from kgen import callbacks, data, evaluation, plots, serving
 
 _DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
 
@@ -173,19 +173,19 @@ def verbosity():
     return 1 if sys.stdout.isatty() else 2
 
 
-def mean_term(model, data, name):
+def mean_term(model, images, name):
     """One term of `evaluate` with its protocol.
 
     Args:
         model: a compiled kgen model.
-        data: tf.data.Dataset.
+        images: tf.data.Dataset.
         name: name of the term, such as "kl".
 
     Returns:
         dict with `value` and `protocol`.
     """
     # Several workers report arrays of one entry.
-    value = float(np.mean(model.evaluate(data, verbose=0, return_dict=True)[name]))
+    value = float(np.mean(model.evaluate(images, verbose=0, return_dict=True)[name]))
     return dict(value=value, protocol=f"mean of the term '{name}' over the test images, nats")
 
 
@@ -203,7 +203,7 @@ def report(metrics, data_protocol):
         metric["data"] = data_protocol
 
 
-def publish(model, name, config, *, metrics, pictures, seconds, data):
+def publish(model, name, config, *, metrics, pictures, seconds, protocol):
     """What every recipe of a served model ends with: figures, pictures, `.keras` file, SavedModel.
 
     Args:
@@ -213,13 +213,13 @@ def publish(model, name, config, *, metrics, pictures, seconds, data):
         metrics: dict of name -> dict with `value` and `protocol`.
         pictures: dict of name -> function from the model to a picture, as `kgen.plots` gives.
         seconds: dict of name -> wall-clock seconds.
-        data: str, what every figure was measured on.
+        protocol: str, what every figure was measured on.
 
     Returns:
         The path of the published version.
     """
     results = pathlib.Path(config.export_dir) / name
-    report(metrics, data)
+    report(metrics, protocol)
     for title, picture in pictures.items():
         plots.save_png(picture(model), results / f"{title}.png")
     write_metrics(results / "metrics.json", metrics, config, seconds)
@@ -241,3 +241,66 @@ def check_folders(config, name, *, model=None):
     num_bytes = 0 if model is None else 4 * 4 * model.count_params()
     serving.check_writable(pathlib.Path(config.export_dir) / name, num_bytes=num_bytes)
     serving.check_writable(config.run_dir)
+
+
+def image_generator(config, name, build, *, labels=False):
+    """Train, measure, draw and publish a generator of images: what the GANs' recipes share.
+
+    Args:
+        config: the configuration, with `dataset`, `data_dir`, `batch_size`, `epochs`,
+            `num_samples`, `classifier_dir`, `strategy`, `mixed_precision`, `seed`, `run_dir`,
+            `export_dir`.
+        name: the recipe's.
+        build: function from the configuration to the compiled model.
+        labels: bool, whether the model trains on `(images, labels)`.
+
+    Returns:
+        The metrics that it writes.
+    """
+    # First: a strategy of several workers must exist before TensorFlow does anything else.
+    replicas = strategy(config.strategy)
+    set_up(config)
+    check_folders(config, name)
+    load = dict(batch_size=config.batch_size, seed=config.seed, data_dir=config.data_dir or None)
+    train = data.load(
+        config.dataset, "train", shuffle=True, drop_remainder=True, labels=labels, **load
+    )
+    test = data.load(config.dataset, "test", **load)
+    with replicas.scope():
+        model = build(config)
+    check_folders(config, name, model=model)
+    backup = callbacks.BackupAndRestore(
+        f"{config.run_dir}/backup",
+        fingerprint=fingerprint(config, but=("num_samples", "classifier_dir")),
+    )
+    pictures = {
+        "samples": lambda model: plots.sample_grid(model, seed=config.seed),
+        "interpolations": lambda model: plots.interpolation_grid(model, seed=config.seed),
+    }
+    seconds = {}
+    with timer(seconds, "training"):
+        model.fit(
+            train,
+            epochs=config.epochs,
+            verbose=verbosity(),
+            callbacks=[
+                keras.callbacks.TensorBoard(config.run_dir),
+                callbacks.PictureLogger(config.run_dir, pictures, every=max(1, config.epochs // 5)),
+                backup,  # Last: once an epoch is backed up, it is not run again.
+            ],
+        )
+    if not replicas.extended.should_checkpoint:
+        return {}
+    with timer(seconds, "evaluation"):
+        features = evaluation.classifier_features(
+            config.dataset, cache_dir=config.classifier_dir, data_dir=config.data_dir or None
+        )
+        metrics = evaluation.sample_quality(
+            model, test, features, num_samples=config.num_samples, train=train, seed=config.seed
+        )
+    protocol = f"{config.dataset}, test images"
+    publish(
+        model, name, config, metrics=metrics, pictures=pictures, seconds=seconds, protocol=protocol
+    )
+    backup.clear()
+    return metrics

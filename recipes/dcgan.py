@@ -11,10 +11,9 @@ import dataclasses
 import functools
 
 import keras
-import tensorflow as tf
 
 import kgen
-from kgen import adversarial, callbacks, data, evaluation, heads, networks, plots, recipe
+from kgen import adversarial, data, networks, recipe
 from kgen.recipe import option
 
 
@@ -67,65 +66,9 @@ def build(config):
     return model
 
 
-def interpolations(model, seed):
-    """Eight paths of ten steps between random latents, one a row."""
-    start, end = (model.sample_latents(heads.seed_rows(seed + k, 8)) for k in (1, 2))
-    path = model.interpolate(start, end, num_steps=10)
-    return plots.image_grid(tf.reshape(path, (-1, *model.image_shape)), columns=10)
-
-
 def main(config):
     """Train, evaluate, draw, export. Returns the metrics that it writes."""
-    # First: a strategy of several workers must exist before TensorFlow does anything else.
-    strategy = recipe.strategy(config.strategy)
-    recipe.set_up(config)
-    recipe.check_folders(config, "dcgan")
-    load = dict(batch_size=config.batch_size, seed=config.seed, data_dir=config.data_dir or None)
-    train = data.load(config.dataset, "train", shuffle=True, drop_remainder=True, **load)
-    test = data.load(config.dataset, "test", **load)
-    with strategy.scope():
-        model = build(config)
-    recipe.check_folders(config, "dcgan", model=model)
-    backup = callbacks.BackupAndRestore(
-        f"{config.run_dir}/backup",
-        fingerprint=recipe.fingerprint(config, but=("num_samples", "classifier_dir")),
-    )
-    pictures = {
-        "samples": lambda model: plots.sample_grid(model, seed=config.seed),
-        "interpolations": lambda model: interpolations(model, config.seed),
-    }
-    seconds = {}
-    with recipe.timer(seconds, "training"):
-        model.fit(
-            train,
-            epochs=config.epochs,
-            verbose=recipe.verbosity(),
-            callbacks=[
-                keras.callbacks.TensorBoard(config.run_dir),
-                callbacks.PictureLogger(config.run_dir, pictures, every=max(1, config.epochs // 5)),
-                backup,  # Last: once an epoch is backed up, it is not run again.
-            ],
-        )
-    if not strategy.extended.should_checkpoint:
-        return {}
-    with recipe.timer(seconds, "evaluation"):
-        features = evaluation.classifier_features(
-            config.dataset, cache_dir=config.classifier_dir, data_dir=config.data_dir or None
-        )
-        metrics = evaluation.sample_quality(
-            model, test, features, num_samples=config.num_samples, train=train, seed=config.seed
-        )
-    recipe.publish(
-        model,
-        "dcgan",
-        config,
-        metrics=metrics,
-        pictures=pictures,
-        seconds=seconds,
-        data=f"{config.dataset}, test images",
-    )
-    backup.clear()
-    return metrics
+    return recipe.image_generator(config, "dcgan", build)
 
 
 if __name__ == "__main__":

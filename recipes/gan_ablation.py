@@ -299,7 +299,7 @@ def main(config):
         metrics=metrics,
         pictures=pictures,
         seconds=seconds,
-        data=f"{config.dataset}, test images",
+        protocol=f"{config.dataset}, test images",
     )
     for backup in backups:
         backup.clear()

@@ -185,7 +185,7 @@ def main(config):
         metrics=metrics,
         pictures=pictures,
         seconds=seconds,
-        data=f"{config.dataset}, test images",
+        protocol=f"{config.dataset}, test images",
     )
     backup.clear()
     return metrics

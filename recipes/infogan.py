@@ -10,13 +10,12 @@ Reference:
 
 import dataclasses
 import functools
-import pathlib
 
 import keras
 import numpy as np
 
 import kgen
-from kgen import callbacks, data, evaluation, heads, networks, plots, recipe, serving
+from kgen import callbacks, data, evaluation, heads, networks, plots, recipe
 from kgen.recipe import option
 
 
@@ -115,8 +114,7 @@ def main(config):
     # First: a strategy of several workers must exist before TensorFlow does anything else.
     strategy = recipe.strategy(config.strategy)
     recipe.set_up(config)
-    results = pathlib.Path(config.export_dir) / "infogan"
-    serving.check_writable(results)
+    recipe.check_folders(config, "infogan")
     load = dict(batch_size=config.batch_size, seed=config.seed, data_dir=config.data_dir or None)
     # Training sees no label; only the figures do.
     train = data.load(config.dataset, "train", shuffle=True, **load)
@@ -128,6 +126,7 @@ def main(config):
             keras.optimizers.Adam(config.generator_learning_rate, beta_1=0.5),
             keras.optimizers.Adam(config.discriminator_learning_rate, beta_1=0.5),
         )
+    recipe.check_folders(config, "infogan", model=model)
     backup = callbacks.BackupAndRestore(
         f"{config.run_dir}/backup", fingerprint=recipe.fingerprint(config)
     )
@@ -164,14 +163,16 @@ def main(config):
             metrics[name]["protocol"] = "lower bound, mean over one generated image a test image"
     if not strategy.extended.should_checkpoint:
         return metrics
-    recipe.report(metrics, config.dataset)
-    for name, picture in pictures.items():
-        plots.save_png(picture(model), results / f"{name}.png")
-    recipe.write_metrics(results / "metrics.json", metrics, config, seconds)
-    recipe.save_model(model, results / "infogan.keras")
-    version = serving.export(model, results)
+    recipe.publish(
+        model,
+        "infogan",
+        config,
+        metrics=metrics,
+        pictures=pictures,
+        seconds=seconds,
+        protocol=config.dataset,
+    )
     backup.clear()
-    print(f"Published {version}; pictures and metrics.json are in {results}.")
     return metrics
 
 

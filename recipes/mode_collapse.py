@@ -191,7 +191,7 @@ def main(config):
         metrics=metrics,
         pictures=pictures,
         seconds=seconds,
-        data=config.datasets,
+        protocol=config.datasets,
     )
     for backup in backups:
         backup.clear()

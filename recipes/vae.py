@@ -160,7 +160,7 @@ def main(config):
         metrics=metrics,
         pictures=pictures,
         seconds=seconds,
-        data=f"{config.dataset}, binarize={config.binarize}, {config.likelihood}",
+        protocol=f"{config.dataset}, binarize={config.binarize}, {config.likelihood}",
     )
     backup.clear()
     return metrics

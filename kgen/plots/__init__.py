@@ -14,6 +14,7 @@ from kgen.plots.grids import image_grid as image_grid
 from kgen.plots.grids import reconstruction_grid as reconstruction_grid
 from kgen.plots.grids import sample_grid as sample_grid
 from kgen.plots.latents import in_chunks as in_chunks
+from kgen.plots.latents import interpolation_grid as interpolation_grid
 from kgen.plots.latents import latent_manifold as latent_manifold
 from kgen.plots.latents import latent_scatter as latent_scatter
 from kgen.plots.latents import latent_traversal as latent_traversal

@@ -4,6 +4,7 @@ import statistics
 
 import numpy as np
 
+from kgen.heads.sampling import seed_rows
 from kgen.plots.figures import rasterize
 from kgen.plots.grids import image_grid
 
@@ -47,6 +48,27 @@ def latent_traversal(model, *, image=None, num_steps=9, limit=2.5, dims=None):
     return image_grid(
         in_chunks(model.decode, latents.reshape(-1, model.latent_dim)), columns=num_steps
     )
+
+
+def interpolation_grid(model, *, num_paths=8, num_steps=10, seed=0):
+    """Draws paths between random latents, one a row.
+
+    Args:
+        model: Model with `sample_latents` and `interpolate`, such as `kgen.GAN`. One of labels
+            draws its classes in turn.
+        num_paths: Rows.
+        num_steps: Images in a row, both ends included.
+        seed: Integer.
+
+    Returns:
+        uint8 array, shape `(grid_height, grid_width, channels)`.
+    """
+    rows = seed_rows(seed, 2 * num_paths)
+    start, end = model.sample_latents(rows[:num_paths]), model.sample_latents(rows[num_paths:])
+    num_classes = getattr(model, "num_classes", None)
+    labels = {} if num_classes is None else {"labels": np.arange(num_paths) % num_classes}
+    path = np.asarray(model.interpolate(start, end, num_steps=num_steps, **labels))
+    return image_grid(path.reshape(-1, *path.shape[2:]), columns=num_steps)
 
 
 def latent_manifold(model, *, num_steps=20):
