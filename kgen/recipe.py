@@ -296,7 +296,12 @@ def image_generator(config, name, build, *, labels=False):
             config.dataset, cache_dir=config.classifier_dir, data_dir=config.data_dir or None
         )
         metrics = evaluation.sample_quality(
-            model, test, features, num_samples=config.num_samples, train=train, seed=config.seed
+            model,
+            test,
+            features,
+            num_samples=config.num_samples,
+            train=data.load(config.dataset, "train", **load),
+            seed=config.seed,
         )
     protocol = f"{config.dataset}, test images"
     publish(

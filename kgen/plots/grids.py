@@ -51,7 +51,8 @@ def image_grid(images, *, columns=None, padding=1):
 def sample_grid(model, *, num_samples=64, seed=0):
     """Draws a grid of `model.sample(num_samples, seed=seed)`.
 
-    A fixed seed shows the same latents at every epoch, so what changes is what was learned.
+    A fixed seed shows the same latents at every epoch, so what changes is what was learned. A model
+    of labels, which draws its classes in turn, gets a column a class and whole rows.
 
     Args:
         model: Model with the verb `sample`.
@@ -61,7 +62,10 @@ def sample_grid(model, *, num_samples=64, seed=0):
     Returns:
         uint8 array, shape `(grid_height, grid_width, channels)`.
     """
-    return image_grid(model.sample(num_samples, seed=seed))
+    num_classes = getattr(model, "num_classes", None)
+    if num_classes is not None:
+        num_samples = num_classes * max(1, num_samples // num_classes)
+    return image_grid(model.sample(num_samples, seed=seed), columns=num_classes)
 
 
 def reconstruction_grid(model, images):
