@@ -1,6 +1,9 @@
 """All the figures of a generator's samples in one call."""
 
+import math
+
 import numpy as np
+import tensorflow as tf
 
 from kgen import checks
 from kgen.evaluation.features import image_batches
@@ -16,17 +19,20 @@ def draw_samples(model, num_samples, *, batch_size=500, seed=0):
     Args:
         model: a model with the verb `sample`.
         num_samples: int >= 1.
-        batch_size: int >= 1, samples a call; batch i is `sample(batch_size, seed=seed + i)`.
+        batch_size: int >= 1, samples a call; batch i is `sample(batch_size, seed=seed + i)`, the
+            last one cut.
         seed: int.
 
     Returns:
         NumPy array, float32 `(num_samples, *image_shape)`.
     """
     checks.positive_integer("num_samples", num_samples)
-    sizes = [min(batch_size, num_samples - start) for start in range(0, num_samples, batch_size)]
-    return np.concatenate(
-        [model.sample(size, seed=seed + index).numpy() for index, size in enumerate(sizes)]
-    )
+    batch_size = min(checks.positive_integer("batch_size", batch_size), num_samples)
+    # As a graph: each row has noise of its own, which is slow operation by operation.
+    sample = tf.function(lambda seed: model.sample(batch_size, seed=seed), autograph=False)
+    seeds = range(seed, seed + math.ceil(num_samples / batch_size))
+    batches = [sample(tf.constant(value, tf.int32)).numpy() for value in seeds]
+    return np.concatenate(batches)[:num_samples]
 
 
 def sample_quality(model, real, features, *, num_samples=10_000, train=None, seed=0):
