@@ -40,7 +40,7 @@ class Config:
     latent_dim: int = option(2, "size of the latent vector")
     hidden_units: int = option(128, "size of the three hidden layers of every network")
     batch_size: int = option(256, "points of each player's step")
-    steps: int = option(5_850, "generator steps of each model, rounded up to whole epochs")
+    steps: int = option(7_800, "generator steps of each model, rounded up to whole epochs")
     learning_rate: float = option(
         2e-3, "Adam's, of both players; falls to 0 along half a cosine; its betas are 0.5 and 0.9"
     )
