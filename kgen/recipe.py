@@ -129,7 +129,7 @@ def write_metrics(path, metrics, config, seconds):
         ", ".join(gpu.get("device_name", "GPU") for gpu in gpus) or f"{os.cpu_count()} CPU cores"
     )
     configuration = dataclasses.asdict(config)
-    for folder in ("run_dir", "export_dir", "data_dir"):
+    for folder in ("run_dir", "export_dir", "data_dir", "classifier_dir"):
         configuration.pop(folder, None)
     write_json(
         path,
