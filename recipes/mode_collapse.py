@@ -3,7 +3,7 @@
     python recipes/mode_collapse.py
     python recipes/mode_collapse.py --datasets=gaussian_ring --steps=1170
 
-Published is the WGAN-GP of the first data set, a generator of points.
+Published is the last model of the first data set, the WGAN-GP by default: a generator of points.
 
 References:
     Goodfellow et al. 2014, "Generative Adversarial Nets": minimax and non_saturating.

@@ -32,7 +32,7 @@ class GAN(LatentGeneration, AdversarialModel):
         discriminator_loss: function of the real and the fake logits.
         penalty: None, or a function such as `kgen.adversarial.r1_penalty`.
         penalty_weight: float >= 0.
-        consensus_weight: float >= 0, gamma of Mescheder et al. 2017, eq. 11; 0 leaves it out.
+        consensus_weight: float >= 0, gamma of Mescheder et al. 2017; 0 leaves it out.
         unrolled_steps: int >= 0: the generator plays against the discriminator as it will be after
             so many steps of gradient descent at its optimizer's learning rate, and differentiates
             through them (Metz et al. 2017, eq. 7 and 10). Not with `consensus_weight`.

@@ -19,7 +19,7 @@ class LatentGeneration:
     `decay` is `min(ema_decay, (1 + t) / (10 + t))` after t steps, so that the average forgets the
     initial weights of a short run. With `ema_decay=None` the generator's own weights are used.
     Moving means are the generator's own in any case: they follow within some ten steps, and
-    averaging them as well was seen to change nothing.
+    averaging them as well made no clear difference in one run on digits.
     A model of labels says how many in `num_classes`; its generator takes `[latents, labels]`.
     """
 
