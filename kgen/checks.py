@@ -138,6 +138,27 @@ def decoder(value, latent_dim, shape, likelihood):
     output_shape("decoder", value, expected, why)
 
 
+def likelihood_network(role, value, shape, likelihood):
+    """Raise ValueError if a network of images does not give a likelihood's parameters."""
+    expected = (*shape[:-1], likelihood.params_size(shape))
+    why = f"that is what {likelihood!r} needs for images of shape {tuple(shape)}"
+    output_shape(role, value, expected, why)
+
+
+def levels(batch, num_levels):
+    """Raise ValueError if `batch` holds pixels that are not on the levels k / (num_levels - 1)."""
+    steps = np.asarray(batch, np.float64) * (num_levels - 1)
+    # Float32 images are up to 1e-4 steps off; 255 grey values on 17 levels are far more.
+    off = np.abs(steps - np.round(steps)) > 1e-2
+    if off.any():
+        raise ValueError(
+            f"Expected pixels on {num_levels} levels, k / {num_levels - 1} with k = 0 .. "
+            f"{num_levels - 1}, but {100 * off.mean():.0f} % of the pixels are not, such as "
+            f"{np.asarray(batch)[off][0]:g}. Round the images, np.round(images * "
+            f"{num_levels - 1}) / {num_levels - 1}, or choose a likelihood with the data's levels."
+        )
+
+
 def terms(model, received):
     """Raise ValueError if an objective returned other terms than the model declares."""
     if "loss" not in received:
@@ -217,6 +238,8 @@ def first_batch(model, x, y=None, *, batch_size=None, training=True, with_labels
     else:
         size = min(batch_size or 32, len(batch))
     images(batch, expected)
+    if getattr(model, "num_levels", None):
+        levels(batch, model.num_levels)
     count = getattr(model, "num_classes", None)
     if count is not None and with_labels:
         if seen is None:

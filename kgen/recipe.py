@@ -309,3 +309,81 @@ def image_generator(config, name, build, *, labels=False):
     )
     backup.clear()
     return metrics
+
+
+def pixel_model(config, name, build, *, labels=False, binarize=None):
+    """Train, measure, draw and publish a model of exact likelihood: what their recipes share.
+
+    Args:
+        config: the configuration, with `dataset`, `data_dir`, `batch_size`, `epochs`,
+            `learning_rate`, `strategy`, `mixed_precision`, `seed`, `run_dir`, `export_dir`.
+        name: the recipe's.
+        build: function from the configuration to the model.
+        labels: bool, whether the model trains on `(images, labels)`.
+        binarize: as for `kgen.data.load`.
+
+    Returns:
+        The metrics that it writes.
+    """
+    # First: a strategy of several workers must exist before TensorFlow does anything else.
+    replicas = strategy(config.strategy)
+    set_up(config)
+    check_folders(config, name)
+    load = dict(
+        batch_size=config.batch_size,
+        seed=config.seed,
+        data_dir=config.data_dir or None,
+        labels=labels,
+        binarize=binarize,
+    )
+    train = data.load(config.dataset, "train", shuffle=True, **load)
+    test = data.load(config.dataset, "test", **load)
+    steps = config.epochs * int(train.cardinality())
+    with replicas.scope():
+        model = build(config)
+        decay = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
+        model.compile(keras.optimizers.Adam(decay))
+    check_folders(config, name, model=model)
+    backup = callbacks.BackupAndRestore(f"{config.run_dir}/backup", fingerprint=fingerprint(config))
+    first = next(iter(test))
+    images, of_class = first if labels else (first, None)
+    images, of_class = images[:8], None if of_class is None else of_class[:8]
+    pictures = {
+        "samples": lambda model: plots.sample_grid(model, seed=config.seed),
+        "completions": lambda model: plots.completion_grid(
+            model, images, of_class, seed=config.seed
+        ),
+    }
+    seconds = {}
+    with timer(seconds, "training"):
+        model.fit(
+            train,
+            validation_data=test,
+            epochs=config.epochs,
+            verbose=verbosity(),
+            callbacks=[
+                keras.callbacks.TensorBoard(config.run_dir),
+                callbacks.PictureLogger(config.run_dir, pictures, every=max(1, config.epochs // 5)),
+                backup,  # Last: once an epoch is backed up, it is not run again.
+            ],
+        )
+    if not replicas.extended.should_checkpoint:
+        return {}
+    with timer(seconds, "evaluation"):
+        nats = mean_term(model, test, "loss")
+        bits = mean_term(model, test, "bits_per_dim")
+    metrics = {
+        "test_nll": dict(
+            value=nats["value"], protocol="-log p(x), mean over the test images, nats"
+        ),
+        "test_bits_per_dim": dict(
+            value=bits["value"],
+            protocol=f"exact, mean over the test images, {model.num_levels} levels",
+        ),
+    }
+    protocol = f"{config.dataset}, binarize={binarize or 'none'}"
+    publish(
+        model, name, config, metrics=metrics, pictures=pictures, seconds=seconds, protocol=protocol
+    )
+    backup.clear()
+    return metrics

@@ -92,6 +92,35 @@ def reconstruction_grid(model, images):
     return image_grid(np.concatenate([images, line, reconstructions], axis=1), padding=4)
 
 
+def completion_grid(model, images, labels=None, *, num_completions=4, known=0.5, seed=0):
+    """Draws images, what is left of them, and how a model completes that.
+
+    A row an image: the image, its upper part with mid-gray below, `num_completions` completions.
+
+    Args:
+        model: Model with the verb `complete`.
+        images: float32 array in [0, 1], shape `(num_images, height, width, channels)`.
+        labels: int32 array `(num_images,)` for a model of labels.
+        num_completions: Number of completions an image.
+        known: Share of the rows that is known, from the top.
+        seed: Integer seed.
+
+    Returns:
+        uint8 array, shape `(grid_height, grid_width, channels)`.
+    """
+    images = np.asarray(images)
+    mask = np.zeros(images.shape[1:3], bool)
+    mask[: round(known * len(mask))] = True
+    # All completions in one call: each row has a seed of its own.
+    repeated = np.repeat(images, num_completions, axis=0)
+    given = None if labels is None else np.repeat(labels, num_completions)
+    completed = np.asarray(model.complete(repeated, mask, given, seed=seed))
+    completed = completed.reshape(len(images), num_completions, *images.shape[1:])
+    hidden = np.where(mask[..., None], images, np.float32(0.5))
+    rows = np.concatenate([images[:, None], hidden[:, None], completed], axis=1)
+    return image_grid(rows.reshape(-1, *images.shape[1:]), columns=num_completions + 2)
+
+
 def _to_pixels(images):
     images = np.asarray(images)
     if not keras.backend.is_float_dtype(images.dtype.name):

@@ -1,0 +1,69 @@
+"""Gated PixelCNN."""
+
+import keras
+
+from kgen import heads
+from kgen.autoregressive.convolutional import ConvolutionalPixels, num_passes
+from kgen.autoregressive.pixels import check_likelihood
+from kgen.networks import gated_pixelcnn
+from kgen.training import ObjectiveModel
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class GatedPixelCNN(ConvolutionalPixels, ObjectiveModel):
+    """Gated PixelCNN (van den Oord et al. 2016): two stacks without a blind spot, and gates.
+
+        log p(x | y) = sum_i log p(x_i | x_1 .. x_{i-1}, y)      pixels in raster order
+        loss         = -log p(x | y)                             nats an image
+
+    A vertical stack sees all rows above, a horizontal one those and the row to the left. The label
+    y shifts every gate.
+
+    Args:
+        network: functional keras.Model from images, or from [images, labels], to the likelihood's
+            parameters; see `kgen.networks.gated_pixelcnn`.
+        likelihood: head on levels; `kgen.heads.Categorical(256)` by default.
+        num_classes: int if the network takes labels as its second input, else None.
+        **kwargs: `seed`, `name`, `dtype`.
+
+    Raises:
+        ValueError: if the network sees a pixel that is yet to come, or does not fit the likelihood.
+
+    Reference:
+        van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders", eq. 1-4.
+    """
+
+    @classmethod
+    def for_images(
+        cls,
+        image_shape,
+        *,
+        likelihood=None,
+        num_classes=None,
+        filters=64,
+        num_layers=8,
+        head_filters=(64,),
+        **kwargs,
+    ):
+        """A Gated PixelCNN with the paper's network.
+
+        Args:
+            image_shape: `(height, width, channels)`.
+            likelihood: head on levels; `kgen.heads.Categorical(256)` by default.
+            num_classes: int to generate from labels, else None.
+            filters: see `kgen.networks.gated_pixelcnn`.
+            num_layers: as there.
+            head_filters: as there.
+            **kwargs: `seed`, `name`, `dtype`.
+        """
+        likelihood = check_likelihood(likelihood or heads.Categorical(256))
+        network = gated_pixelcnn(
+            image_shape,
+            likelihood.params_size(image_shape),
+            filters=filters,
+            num_layers=num_layers,
+            head_filters=head_filters,
+            num_classes=num_classes,
+            channel_groups=num_passes(likelihood, image_shape),
+        )
+        return cls(network, likelihood=likelihood, num_classes=num_classes, **kwargs)

@@ -1,0 +1,63 @@
+"""PixelCNN."""
+
+import keras
+
+from kgen import heads
+from kgen.autoregressive.convolutional import ConvolutionalPixels, num_passes
+from kgen.autoregressive.pixels import check_likelihood
+from kgen.networks import pixelcnn
+from kgen.training import ObjectiveModel
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class PixelCNN(ConvolutionalPixels, ObjectiveModel):
+    """PixelCNN (van den Oord et al. 2016): exact likelihood by masked convolutions.
+
+        log p(x) = sum_i log p(x_i | x_1 .. x_{i-1})        pixels in raster order, channels R, G, B
+        loss     = -log p(x)                                nats an image
+
+    All conditionals come from one pass of a causal network. To draw an image they are needed one
+    after the other: the cached sampler computes one column of each layer a pixel.
+
+    The stack of square masked convolutions never sees some pixels above and to the right: its blind
+    spot. `GatedPixelCNN` has none.
+
+    Args:
+        network: functional keras.Model from images to the likelihood's parameters; see
+            `kgen.networks.pixelcnn`.
+        likelihood: head on levels; `kgen.heads.Categorical(256)` by default.
+        num_classes: int if the network takes labels as its second input, else None.
+        **kwargs: `seed`, `name`, `dtype`.
+
+    Raises:
+        ValueError: if the network sees a pixel that is yet to come, or does not fit the likelihood.
+
+    Reference:
+        van den Oord, Kalchbrenner & Kavukcuoglu 2016, "Pixel Recurrent Neural Networks", eq. 1-2
+        and section 3.5.
+    """
+
+    @classmethod
+    def for_images(
+        cls, image_shape, *, likelihood=None, filters=64, num_blocks=7, head_filters=(64,), **kwargs
+    ):
+        """A PixelCNN with the paper's network.
+
+        Args:
+            image_shape: `(height, width, channels)`.
+            likelihood: head on levels; `kgen.heads.Categorical(256)` by default.
+            filters: see `kgen.networks.pixelcnn`.
+            num_blocks: as there.
+            head_filters: as there.
+            **kwargs: `seed`, `name`, `dtype`.
+        """
+        likelihood = check_likelihood(likelihood or heads.Categorical(256))
+        network = pixelcnn(
+            image_shape,
+            likelihood.params_size(image_shape),
+            filters=filters,
+            num_blocks=num_blocks,
+            head_filters=head_filters,
+            channel_groups=num_passes(likelihood, image_shape),
+        )
+        return cls(network, likelihood=likelihood, **kwargs)

@@ -1,0 +1,78 @@
+"""PixelCNN++."""
+
+import keras
+
+from kgen import heads
+from kgen.autoregressive.convolutional import ConvolutionalPixels
+from kgen.autoregressive.pixels import check_likelihood
+from kgen.networks import pixelcnn_plus_plus
+from kgen.training import ObjectiveModel
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class PixelCNNPlusPlus(ConvolutionalPixels, ObjectiveModel):
+    """PixelCNN++ (Salimans et al. 2017): logistic mixtures over whole pixels, and a U-net.
+
+        log p(x | y) = sum_i log p(x_i | x_1 .. x_{i-1}, y)      whole pixels in raster order
+        loss         = -log p(x | y)                             nats an image
+
+    p(x_i | .) is a mixture of discretized logistics whose channels are coupled, so that the network
+    sees whole pixels and needs no order of the channels.
+
+    Args:
+        network: functional keras.Model from images, or from [images, labels], to the likelihood's
+            parameters; see `kgen.networks.pixelcnn_plus_plus`.
+        likelihood: head on levels; `kgen.heads.DiscretizedLogisticMixture()` by default, 10
+            logistics on 256 levels.
+        num_classes: int if the network takes labels as its second input, else None.
+        **kwargs: `seed`, `name`, `dtype`.
+
+    Raises:
+        ValueError: if the network sees a pixel that is yet to come, or does not fit the likelihood.
+
+    Reference:
+        Salimans et al. 2017, "PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture
+        Likelihood and Other Modifications", sections 2.1 to 2.5.
+    """
+
+    def __init__(self, network, *, likelihood=None, num_classes=None, **kwargs):
+        likelihood = likelihood or heads.DiscretizedLogisticMixture()
+        super().__init__(network, likelihood=likelihood, num_classes=num_classes, **kwargs)
+
+    @classmethod
+    def for_images(
+        cls,
+        image_shape,
+        *,
+        likelihood=None,
+        num_classes=None,
+        filters=64,
+        num_blocks=2,
+        num_scales=None,
+        dropout=0.0,
+        **kwargs,
+    ):
+        """A PixelCNN++ with the paper's network, smaller unless told otherwise.
+
+        Args:
+            image_shape: `(height, width, channels)`.
+            likelihood: head on levels; `kgen.heads.DiscretizedLogisticMixture()` by default. One
+                that does not couple the channels makes them independent, given earlier pixels.
+            num_classes: int to generate from labels, else None.
+            filters: see `kgen.networks.pixelcnn_plus_plus`.
+            num_blocks: as there.
+            num_scales: as there.
+            dropout: as there.
+            **kwargs: `seed`, `name`, `dtype`.
+        """
+        likelihood = check_likelihood(likelihood or heads.DiscretizedLogisticMixture())
+        network = pixelcnn_plus_plus(
+            image_shape,
+            likelihood.params_size(image_shape),
+            filters=filters,
+            num_blocks=num_blocks,
+            num_scales=num_scales,
+            dropout=dropout,
+            num_classes=num_classes,
+        )
+        return cls(network, likelihood=likelihood, num_classes=num_classes, **kwargs)

@@ -1,0 +1,89 @@
+"""The network of Gated PixelCNN."""
+
+import keras
+from keras import layers
+
+from kgen import checks
+from kgen.layers import CausalConv2D, GatedActivation, RowConv2D
+
+
+def gated_pixelcnn(
+    image_shape,
+    params_size,
+    *,
+    filters=64,
+    num_layers=8,
+    head_filters=(64,),
+    num_classes=None,
+    channel_groups=1,
+):
+    """A causal network of two stacks, without a blind spot.
+
+        v' = conv(n x n, rows above)(v)
+        h' = conv(1 x n, to the left)(h) + conv(1 x 1)(v')
+        v <- gate(v' + V y)
+        h <- h + conv(1 x 1)(gate(h' + H y)),        gate(a, b) = tanh(a) sigmoid(b)
+
+    The vertical stack v sees all pixels of the rows above, the horizontal stack h those and the row
+    to the left. n is 7 in the first layer, which has no sum, and 3 behind it. V y and H y are an
+    embedding of the label each, one a layer.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        params_size: int, outputs a pixel: the likelihood's `params_size(image_shape)`.
+        filters: int, p of the paper.
+        num_layers: int >= 1.
+        head_filters: sizes of the 1 x 1 convolutions before the output.
+        num_classes: int, or None for a network without labels.
+        channel_groups: int, 1, or the number of channels to order them by masks: R, G, B. Then all
+            sizes must be multiples of it.
+
+    Returns:
+        keras.Model from float32 images `(batch, *image_shape)` in [0, 1], or from the list of them
+        and labels, int32 `(batch,)`, to `(batch, height, width, params_size)`, of which entry
+        (r, c) depends on earlier pixels only.
+
+    Raises:
+        ValueError: for a size that does not fit.
+
+    Reference:
+        van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders", eq. 2-4 and
+        figure 2.
+    """
+    image_shape = checks.image_shape(image_shape)
+    checks.positive_integer("filters", filters)
+    checks.positive_integer("num_layers", num_layers)
+    images = keras.Input(image_shape, name="images")
+    inputs, labels = images, None
+    if num_classes is not None:
+        labels = keras.Input((), dtype="int32", name="labels")
+        inputs = [images, labels]
+
+    def pointwise(x, size):
+        return CausalConv2D(size, 1, channel_groups=channel_groups)(x)
+
+    def gate(x, groups):
+        if labels is not None:
+            offset = layers.Embedding(checks.num_classes(num_classes), 2 * filters)(labels)
+            x = layers.Add()([x, layers.Reshape((1, 1, 2 * filters))(offset)])
+        return GatedActivation(channel_groups=groups)(x)
+
+    vertical = horizontal = layers.Rescaling(2.0, -1.0)(images)
+    for index in range(num_layers):
+        size, first = (7, True) if index == 0 else (3, False)
+        rows = size // 2 if first else size // 2 + 1
+        seen = RowConv2D(2 * filters, (rows, size), shift_down=first)(vertical)
+        left = CausalConv2D(
+            2 * filters, (1, size), see_current=not first, channel_groups=channel_groups
+        )(horizontal)
+        # What the rows above give is known to every channel group.
+        left = layers.Add()([left, CausalConv2D(2 * filters, 1)(seen)])
+        new = pointwise(gate(left, channel_groups), filters)
+        horizontal = new if first else layers.Add()([horizontal, new])
+        if index + 1 < num_layers:
+            vertical = gate(seen, 1)
+    x = horizontal
+    for size in head_filters:
+        x = pointwise(layers.Activation("relu")(x), size)
+    outputs = pointwise(layers.Activation("relu")(x), params_size)
+    return keras.Model(inputs, outputs, name="gated_pixelcnn")
