@@ -10,6 +10,7 @@ from kgen.heads.likelihoods import Categorical as Categorical
 from kgen.heads.likelihoods import ContinuousBernoulli as ContinuousBernoulli
 from kgen.heads.likelihoods import DiscretizedLogistic as DiscretizedLogistic
 from kgen.heads.likelihoods import Normal as Normal
+from kgen.heads.mixtures import DiscretizedLogisticMixture as DiscretizedLogisticMixture
 from kgen.heads.posteriors import DiagonalLaplace as DiagonalLaplace
 from kgen.heads.posteriors import DiagonalLogistic as DiagonalLogistic
 from kgen.heads.posteriors import DiagonalNormal as DiagonalNormal

@@ -11,9 +11,24 @@ class Head:
 
     A subclass sets `params_per_unit`, the number of parameters for one entry of the event's last
     axis, and overrides `distribution`, which receives float32 parameters of a size that fits.
+
+    Heads whose values are the levels k / (L - 1) of [0, 1] have `num_levels` L and
+
+        noise_size(event_size)
+            How many uniforms the `event_size` channels of one pixel need.
+        sample_from_uniforms(params, uniforms, temperature=1.0)
+            The inverse CDF: float32 values `(..., channels)` from params `(..., params_size)`,
+            float32, and uniforms `(..., noise_size(channels))`, float32 in (0, 1). Logits are
+            divided by `temperature` and the scales of logistics multiplied by it: below 1 values
+            come closer to the mode or location. It is a float > 0, or a float32 tensor such as
+            `(batch, 1)` whose last axis is 1 and which broadcasts against `params`.
+
+    `couples_channels` says whether the channels of a pixel depend on one another, given the
+    parameters.
     """
 
     params_per_unit = None
+    couples_channels = False
 
     def __call__(self, params):
         """Returns the distribution, of batch shape `(batch,)`.

@@ -1,6 +1,7 @@
 """Heads for pixels: parameter tensors -> p(x | z) over images in [0, 1], channels last.
 
-Every distribution has `sample(seed=)`, `log_prob(x)` in nats per image and `mean()`.
+Every distribution has `sample(seed=)`, `log_prob(x)` in nats per image and `mean()`. Heads on
+levels also draw from uniforms that the caller brings: see `Head`.
 """
 
 import keras
@@ -9,6 +10,15 @@ import tensorflow_probability as tfp
 
 from kgen import checks
 from kgen.heads.head import Head
+from kgen.heads.levels import (
+    CategoricalOnLevels,
+    LogisticOnLevels,
+    check_num_levels,
+    draw_category,
+    logistic_noise,
+    nearest_level,
+    split_last_axis,
+)
 
 tfd = tfp.distributions
 
@@ -25,12 +35,21 @@ class Bernoulli(Head):
     """
 
     params_per_unit = 1
+    num_levels = 2
 
     def distribution(self, params):
         """Returns Bernoulli pixels with `params` as logits; samples are float32."""
         return tfd.Independent(
             tfd.Bernoulli(logits=params, dtype=tf.float32), params.shape.rank - 1
         )
+
+    def noise_size(self, event_size):
+        """Returns `event_size`: one uniform a channel."""
+        return event_size
+
+    def sample_from_uniforms(self, params, uniforms, temperature=1.0):
+        """Draws pixels: `x = [u > 1 - sigmoid(params / temperature)]`. See `Head`."""
+        return tf.cast(uniforms > tf.math.sigmoid(-params / temperature), tf.float32)
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -115,16 +134,29 @@ class DiscretizedLogistic(Head):
     params_per_unit = 2
 
     def __init__(self, num_levels=256, *, min_scale=4e-4):
-        self.num_levels = _check_num_levels(num_levels)
+        self.num_levels = check_num_levels(num_levels)
         self.min_scale = checks.positive_number("min_scale", min_scale)
 
     def distribution(self, params):
         """Returns discretized logistic pixels."""
-        loc, raw_scale = tf.split(params, 2, axis=-1)
-        scale = self.min_scale + tf.math.softplus(raw_scale)
+        loc, scale = self._loc_and_scale(params)
         return tfd.Independent(
             LogisticOnLevels(loc, scale, num_levels=self.num_levels), params.shape.rank - 1
         )
+
+    def noise_size(self, event_size):
+        """Returns `event_size`: one uniform a channel."""
+        return event_size
+
+    def sample_from_uniforms(self, params, uniforms, temperature=1.0):
+        """Draws pixels: `loc + temperature * scale * (log u - log(1 - u))`, rounded. See `Head`."""
+        loc, scale = self._loc_and_scale(params)
+        noise = temperature * scale * logistic_noise(uniforms)
+        return nearest_level(loc + noise, self.num_levels - 1)
+
+    def _loc_and_scale(self, params):
+        loc, raw_scale = tf.split(params, 2, axis=-1)
+        return loc, self.min_scale + tf.math.softplus(raw_scale)
 
     def get_config(self):
         """Returns the constructor's arguments."""
@@ -147,7 +179,7 @@ class Categorical(Head):
     """
 
     def __init__(self, num_levels=256):
-        self.num_levels = _check_num_levels(num_levels)
+        self.num_levels = check_num_levels(num_levels)
 
     @property
     def params_per_unit(self):
@@ -156,151 +188,21 @@ class Categorical(Head):
 
     def distribution(self, params):
         """Returns categorical pixels."""
-        size = self.event_size(params.shape[-1])
-        logits = tf.reshape(
-            params, tf.concat([tf.shape(params)[:-1], [size, self.num_levels]], axis=0)
-        )
-        logits = tf.ensure_shape(logits, params.shape[:-1].concatenate([size, self.num_levels]))
+        logits = self._logits(params)
         return tfd.Independent(CategoricalOnLevels(logits), params.shape.rank - 1)
+
+    def noise_size(self, event_size):
+        """Returns `event_size`: one uniform a channel."""
+        return event_size
+
+    def sample_from_uniforms(self, params, uniforms, temperature=1.0):
+        """Draws pixels: the inverse CDF of `softmax(logits / temperature)`. See `Head`."""
+        index = draw_category(self._logits(params / temperature), uniforms)
+        return tf.cast(index, tf.float32) / (self.num_levels - 1)
+
+    def _logits(self, params):
+        return split_last_axis(params, [self.event_size(params.shape[-1]), self.num_levels])
 
     def get_config(self):
         """Returns the constructor's arguments."""
         return {"num_levels": self.num_levels}
-
-
-class LogisticOnLevels(tfd.Distribution):
-    """A logistic variable rounded to the levels k / (L - 1) and clipped to [0, 1].
-
-    With s the logistic sigmoid, h = 1 / (2 (L - 1)), a = (x + h - loc) / scale and
-    b = (x - h - loc) / scale, the mass of a level x is
-
-        P(x) = s(a) - s(b),    P(0) = s(a),    P(1) = 1 - s(b)
-
-    It is computed as `log P(x) = log s(a) + log s(-b) + log(1 - exp(b - a))`, an identity without
-    cancellation: finite, and with finite slopes, however far x is in a tail. Values between two
-    levels count as the nearest level.
-
-    Args:
-        loc: float32 tensor, in units of the pixel range.
-        scale: positive float32 tensor that broadcasts with `loc`.
-        num_levels: int >= 2, L.
-
-    Reference:
-        Salimans et al. 2017, "PixelCNN++", eq. 2 (which falls back to a density in the tails; the
-        identity above makes that unnecessary).
-    """
-
-    def __init__(self, loc, scale, num_levels=256, name="LogisticOnLevels"):
-        parameters = dict(locals())
-        self._loc = tf.convert_to_tensor(loc, tf.float32)
-        self._scale = tf.convert_to_tensor(scale, tf.float32)
-        self._num_intervals = num_levels - 1
-        super().__init__(
-            dtype=tf.float32,
-            reparameterization_type=tfd.NOT_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters=parameters,
-            name=name,
-        )
-
-    @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None):
-        return {
-            "loc": tfp.util.ParameterProperties(),
-            "scale": tfp.util.ParameterProperties(),
-        }
-
-    def _event_shape(self):
-        return tf.TensorShape([])
-
-    def _event_shape_tensor(self):
-        return tf.constant([], tf.int32)
-
-    def _sample_n(self, n, seed=None):
-        return _nearest_level(
-            tfd.Logistic(self._loc, self._scale).sample(n, seed=seed), self._num_intervals
-        )
-
-    def _log_prob(self, value):
-        level = _nearest_level(value, self._num_intervals)
-        half_bin = 0.5 / self._num_intervals
-        below_upper_edge = tf.math.log_sigmoid((level + half_bin - self._loc) / self._scale)
-        above_lower_edge = tf.math.log_sigmoid((self._loc - level + half_bin) / self._scale)
-        inside = tfp.math.log1mexp(2.0 * half_bin / self._scale)
-        interior = below_upper_edge + above_lower_edge + inside
-        return tf.where(
-            level <= 0.0, below_upper_edge, tf.where(level >= 1.0, above_lower_edge, interior)
-        )
-
-    def _mean(self):
-        """E[x] = sum_{k=1}^{L-1} P(x >= k / (L - 1)) / (L - 1)."""
-        total = tf.zeros_like(self._loc + self._scale)
-
-        # A loop, because an axis of 256 levels beside the pixels would not fit into memory.
-        def add_level(k, total):
-            edge = (tf.cast(k, tf.float32) - 0.5) / self._num_intervals
-            return k + 1, total + tf.math.sigmoid((self._loc - edge) / self._scale)
-
-        _, total = tf.while_loop(
-            lambda k, _: k <= self._num_intervals,
-            add_level,
-            (tf.constant(1), total),
-            maximum_iterations=self._num_intervals,
-        )
-        return total / self._num_intervals
-
-
-class CategoricalOnLevels(tfd.Distribution):
-    """A categorical variable on the levels k / (L - 1) of [0, 1].
-
-    Values between two levels count as the nearest level.
-
-    Args:
-        logits: float32 tensor `(..., L)`.
-    """
-
-    def __init__(self, logits, name="CategoricalOnLevels"):
-        parameters = dict(locals())
-        self._logits = tf.convert_to_tensor(logits, tf.float32)
-        self._num_intervals = self._logits.shape[-1] - 1
-        super().__init__(
-            dtype=tf.float32,
-            reparameterization_type=tfd.NOT_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters=parameters,
-            name=name,
-        )
-
-    @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None):
-        return {"logits": tfp.util.ParameterProperties(event_ndims=1)}
-
-    def _event_shape(self):
-        return tf.TensorShape([])
-
-    def _event_shape_tensor(self):
-        return tf.constant([], tf.int32)
-
-    def _sample_n(self, n, seed=None):
-        index = tfd.Categorical(logits=self._logits).sample(n, seed=seed)
-        return tf.cast(index, tf.float32) / self._num_intervals
-
-    def _log_prob(self, value):
-        level = _nearest_level(value, self._num_intervals)
-        index = tf.cast(tf.round(level * self._num_intervals), tf.int32)
-        return tfd.Categorical(logits=self._logits).log_prob(index)
-
-    def _mean(self):
-        levels = tf.linspace(0.0, 1.0, self._num_intervals + 1)
-        return tf.linalg.matvec(tf.nn.softmax(self._logits), levels)
-
-
-def _check_num_levels(num_levels):
-    checks.positive_integer("num_levels", num_levels)
-    return checks.at_least("num_levels", num_levels, 2)
-
-
-def _nearest_level(value, num_intervals):
-    return tf.round(tf.clip_by_value(value, 0.0, 1.0) * num_intervals) / num_intervals
