@@ -16,8 +16,14 @@ HEADS = [
     heads.Normal(0.1),
     heads.DiscretizedLogistic(8),
     heads.Categorical(8),
+    heads.DiscretizedLogisticMixture(8, 3),
 ]
-DISCRETE = [(heads.Bernoulli(), 2), (heads.DiscretizedLogistic(5), 5), (heads.Categorical(5), 5)]
+DISCRETE = [
+    (heads.Bernoulli(), 2),
+    (heads.DiscretizedLogistic(5), 5),
+    (heads.Categorical(5), 5),
+    (heads.DiscretizedLogisticMixture(5, 3), 5),
+]
 IMAGE_SHAPE = (3, 4, 2)
 SEED = (1, 2)
 
@@ -221,7 +227,7 @@ def test_errors():
         heads.Normal(-1.0)
 
 
-@pytest.mark.parametrize("head", [heads.DiscretizedLogistic(8), heads.Categorical(8)], ids=name_of)
+@pytest.mark.parametrize("head", HEADS[-3:], ids=name_of)
 def test_compiles_with_xla(head):
     params = random_params(head)
 
