@@ -69,6 +69,45 @@ def labels(values, count):
         )
 
 
+def label_tensor(values, count):
+    """Labels as int32 `(batch,)`, checked now, or in a graph whenever it runs.
+
+    A graph's own check raises tf.errors.InvalidArgumentError, in training and on a server, whose
+    batch fails as a whole. XLA leaves such checks out.
+
+    Args:
+        values: integer labels `(batch,)`.
+        count: int; labels are 0 .. count - 1.
+
+    Raises:
+        ValueError: for another rank or dtype, or, where values are known, a label out of range.
+    """
+    values = tf.convert_to_tensor(values)
+    if tf.executing_eagerly():
+        labels(values, count)
+        return tf.cast(values, tf.int32)
+    if not values.dtype.is_integer or values.shape.rank not in (1, None):
+        raise ValueError(
+            f"Expected integer labels (batch,), received shape {values.shape} and dtype "
+            f"{values.dtype.name}."
+        )
+    wide = tf.cast(values, tf.int64)
+    in_range = tf.reduce_all((wide >= 0) & (wide < count))
+    message = f"Expected labels in 0 .. {count - 1}, received"
+    with tf.control_dependencies([tf.debugging.Assert(in_range, [message, values])]):
+        return tf.cast(tf.identity(values), tf.int32)
+
+
+def several_classes(values):
+    """Raise ValueError if all labels of a data set are of one class."""
+    values = np.asarray(values)
+    if values.size and values.min() == values.max():
+        raise ValueError(
+            f"All {values.size} labels are {values.flat[0]}: with one class there is nothing to "
+            "condition on. Pass images of several classes, or use a model without labels."
+        )
+
+
 def image_shape(shape):
     """Return `(height, width, channels)` as a tuple of ints, or raise ValueError."""
     shape = tuple(shape)
@@ -226,17 +265,15 @@ def first_batch(model, x, y=None, *, batch_size=None, training=True, with_labels
 
     Raises:
         ValueError: for empty data, a wrong rank, size, dtype or channel count, NaN, pixels
-            outside [0, 1], labels that miss or are out of range, or a training batch that the
-            model's `discriminator_steps` does not divide.
+            outside [0, 1], labels that miss, are out of range or, in arrays to train on, of one
+            class alone, or a training batch that the model's `discriminator_steps` does not divide.
     """
     expected = getattr(model, "image_shape", None)
     batch, seen = _peek(x, y)
     if batch is None or expected is None:
         return
-    if isinstance(x, tf.data.Dataset) or isinstance(x, keras.utils.PyDataset):
-        size = len(batch)
-    else:
-        size = min(batch_size or 32, len(batch))
+    is_whole = not isinstance(x, (tf.data.Dataset, keras.utils.PyDataset))
+    size = min(batch_size or 32, len(batch)) if is_whole else len(batch)
     images(batch, expected)
     if getattr(model, "num_levels", None):
         levels(batch, model.num_levels)
@@ -248,6 +285,8 @@ def first_batch(model, x, y=None, *, batch_size=None, training=True, with_labels
                 "labels), or kgen.data.load(..., labels=True)."
             )
         labels(seen, count)
+        if is_whole and training:
+            several_classes(seen)
     steps = getattr(model, "discriminator_steps", 1) if training else 1
     if training and size % steps:
         raise ValueError(

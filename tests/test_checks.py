@@ -263,6 +263,13 @@ def test_num_samples(num_samples):
         model.importance_weighted_bound(GOOD, num_samples=num_samples)
 
 
+def test_one_class():
+    checks.several_classes([0, 0, 2])
+    for values in ([3], [3, 3, 3], np.full(5, 3, "uint8")):
+        with pytest.raises(ValueError, match=f"All {len(values)} labels are 3: with one class"):
+            checks.several_classes(values)
+
+
 def test_numbers():
     assert checks.at_least("x", 0, 0) == 0
     assert checks.probability("x", 1.0) == 1.0

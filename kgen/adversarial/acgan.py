@@ -1,5 +1,7 @@
 """The auxiliary classifier GAN: the discriminator tells the class as well."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -8,6 +10,9 @@ from kgen.adversarial import losses
 from kgen.adversarial.generation import LatentGeneration, without_updates
 from kgen.networks import dcgan_discriminator, dcgan_generator, label_conditioned_generator
 from kgen.training import AdversarialModel
+
+# Batch normalization's moving means mix real and generated images, and `classify` would use them.
+_LAYER_NORMALIZED = functools.partial(dcgan_discriminator, normalization="layer")
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -83,7 +88,7 @@ class ACGAN(LatentGeneration, AdversarialModel):
         *,
         embedding_dim=32,
         generator=dcgan_generator,
-        discriminator=dcgan_discriminator,
+        discriminator=_LAYER_NORMALIZED,
         **kwargs,
     ):
         """An ACGAN with networks made for an image shape.
@@ -94,7 +99,8 @@ class ACGAN(LatentGeneration, AdversarialModel):
             latent_dim: int >= 1.
             embedding_dim: int >= 1, of the generator's embedding of a label.
             generator: function `(latent_dim, image_shape) -> keras.Model` from `kgen.networks`.
-            discriminator: function `(image_shape, output_dim) -> keras.Model` likewise.
+            discriminator: function `(image_shape, output_dim) -> keras.Model` likewise; by
+                default with layer normalization.
             **kwargs: the class's other arguments.
         """
         checks.num_classes(num_classes)

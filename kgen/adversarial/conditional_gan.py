@@ -8,7 +8,11 @@ import tensorflow as tf
 from kgen import checks
 from kgen.adversarial import losses
 from kgen.adversarial.generation import LatentGeneration, without_updates
-from kgen.adversarial.players import check_conditional_players
+from kgen.adversarial.players import (
+    check_conditional_players,
+    warn_of_batch_normalization,
+    warn_of_second_derivatives,
+)
 from kgen.networks import (
     dcgan_discriminator,
     dcgan_generator,
@@ -24,18 +28,22 @@ _FEATURES = functools.partial(dcgan_discriminator, output_dim=128, normalization
 class ConditionalGAN(LatentGeneration, AdversarialModel):
     """Conditional GAN (Mirza & Osindero 2014), by default with a projection discriminator.
 
-        discriminator:   discriminator_loss(D(x, y), D(G(z, y), y))
+        discriminator:   discriminator_loss(D(x, y), D(G(z, y), y)) + penalty_weight * penalty
         generator:       generator_loss(D(G(z, y), y)),      z ~ N(0, I), y as in the data
+
+    `penalty` is reported where it is in the game.
 
     Args:
         generator: keras.Model from `[latents (batch, latent_dim), labels (batch,)]` to images in
             [0, 1], such as `kgen.networks.label_conditioned_generator` makes.
         discriminator: keras.Model from `[images, labels]` to logits `(batch, 1)`, such as
             `kgen.networks.projection_discriminator` makes.
-        num_classes: int >= 2; labels are 0 .. num_classes - 1.
+        num_classes: int >= 2; labels are 0 .. num_classes - 1. Others stop training and fail a
+            request, but XLA (`jit_compile`) leaves that check out after the first batch.
         generator_loss: function of the fake logits, one value an example.
         discriminator_loss: function of the real and the fake logits.
-        penalty: None, or a function such as `kgen.adversarial.r1_penalty`.
+        penalty: None, or a function such as `kgen.adversarial.r1_penalty`, one value an example.
+            It wants a discriminator without batch normalization, which is warned of.
         penalty_weight: float >= 0.
         ema_decay: float in [0, 1] or None, of the averaged weights that sample.
         **kwargs: `discriminator_steps`, `seed`, `name`, `dtype`.
@@ -63,11 +71,16 @@ class ConditionalGAN(LatentGeneration, AdversarialModel):
         ema_decay=0.999,
         **kwargs,
     ):
+        # Before the base makes a running mean of each.
+        self.terms = (*type(self).terms, *(["penalty"] if penalty is not None else []))
         super().__init__(**kwargs)
         self.generator = generator
         self.discriminator = discriminator
         self.num_classes = checks.num_classes(num_classes)
         self.latent_dim, self.image_shape = check_conditional_players(generator, discriminator)
+        if penalty is not None:
+            warn_of_batch_normalization(discriminator)
+            warn_of_second_derivatives(discriminator)
         self.generator_loss = generator_loss
         self.discriminator_loss = discriminator_loss
         self.penalty = penalty
@@ -116,25 +129,26 @@ class ConditionalGAN(LatentGeneration, AdversarialModel):
         )
 
     def discriminator_objective(self, x, y=None, training=False):
-        """`loss`, `real_logits`, `fake_logits`, each float32 `(batch,)`."""
+        """`loss` and the `terms`, each float32 `(batch,)`."""
         labels = self._checked_labels(y)
         latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
         fake = without_updates(self.generator, [latents, labels], training)
         real_logits = self.discriminator([x, labels], training=training)
         fake_logits = self.discriminator([fake, labels], training=training)
-        loss = self.discriminator_loss(real_logits, fake_logits)
+        terms = dict(
+            loss=self.discriminator_loss(real_logits, fake_logits),
+            real_logits=losses.per_example(real_logits),
+            fake_logits=losses.per_example(fake_logits),
+        )
         if self.penalty is not None:
-            loss += self.penalty_weight * self.penalty(
+            terms["penalty"] = self.penalty(
                 lambda images: without_updates(self.discriminator, [images, labels], training),
                 x,
                 fake,
                 seed=self.noise_seed(training, salt=1),
             )
-        return dict(
-            loss=loss,
-            real_logits=losses.per_example(real_logits),
-            fake_logits=losses.per_example(fake_logits),
-        )
+            terms["loss"] += self.penalty_weight * terms["penalty"]
+        return terms
 
     def generator_objective(self, x, y=None, training=False):
         """`loss`, float32 `(batch,)`."""

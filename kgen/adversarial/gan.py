@@ -8,7 +8,12 @@ import tensorflow as tf
 from kgen import checks
 from kgen.adversarial import losses
 from kgen.adversarial.generation import LatentGeneration, without_updates
-from kgen.adversarial.players import check_players
+from kgen.adversarial.look_ahead import look_ahead
+from kgen.adversarial.players import (
+    check_players,
+    warn_of_batch_normalization,
+    warn_of_second_derivatives,
+)
 from kgen.networks import dcgan_discriminator, dcgan_generator
 from kgen.training import AdversarialModel
 
@@ -19,10 +24,12 @@ class GAN(LatentGeneration, AdversarialModel):
 
         discriminator:   discriminator_loss(D(x), D(G(z))) + penalty_weight * penalty
         generator:       generator_loss(D(G(z))),                            z ~ N(0, I)
-        both:            + consensus_weight / 2 * |(d L_D / d w_D, d L_G / d w_G)|^2
+        both:            + consensus_weight * consensus
+                         consensus = 1/2 |(d L_D / d w_D, d L_G / d w_G)|^2
 
-    The loss pair says which game it is: non-saturating by default, `minimax_*`, `least_squares_*`,
-    `hinge_*`, `wasserstein_*` from `kgen.adversarial`. Logits are D before any sigmoid.
+    `penalty` and `consensus` are reported where they are in the game. The loss pair says which game
+    it is: non-saturating by default, `minimax_*`, `least_squares_*`, `hinge_*`, `wasserstein_*`
+    from `kgen.adversarial`. Logits are D before any sigmoid.
 
     Args:
         generator: keras.Model from latents `(batch, latent_dim)` to images `(batch, *image_shape)`
@@ -30,12 +37,16 @@ class GAN(LatentGeneration, AdversarialModel):
         discriminator: keras.Model from those to logits `(batch, 1)`.
         generator_loss: function of the fake logits, one value an example.
         discriminator_loss: function of the real and the fake logits.
-        penalty: None, or a function such as `kgen.adversarial.r1_penalty`.
+        penalty: None, or a function such as `kgen.adversarial.r1_penalty`, one value an example.
+            It wants a discriminator without batch normalization, which is warned of and which
+            `for_images` has by default.
         penalty_weight: float >= 0.
         consensus_weight: float >= 0, gamma of Mescheder et al. 2017; 0 leaves it out.
         unrolled_steps: int >= 0: the generator plays against the discriminator as it will be after
-            so many steps of gradient descent at its optimizer's learning rate, and differentiates
-            through them (Metz et al. 2017, eq. 7 and 10). Not with `consensus_weight`.
+            so many steps of its own optimizer on the same batch, and differentiates through them
+            (Metz et al. 2017, eq. 7 and 10). The equations descend the gradient; the steps are
+            Adam's, from its moments of now, where the optimizer is Adam, as in the authors' code,
+            else SGD's. Others are refused in the first step. Not with `consensus_weight`.
         ema_decay: float in [0, 1] or None, of the averaged weights that sample.
         **kwargs: `discriminator_steps`, `seed`, `name`, `dtype`.
 
@@ -43,7 +54,8 @@ class GAN(LatentGeneration, AdversarialModel):
         ValueError: if the networks do not fit, or for an argument out of range.
 
     The consensus term is that of the batch, the same for all its examples. On several replicas it
-    is the mean of the replicas' own, which is not the term of the whole batch.
+    is the mean of the replicas' own, which is not the term of the whole batch. Evaluation reports
+    it, and losses without it: the game's.
 
     Reference: Goodfellow et al. 2014, "Generative Adversarial Nets", eq. 1 and Algorithm 1.
     """
@@ -64,10 +76,22 @@ class GAN(LatentGeneration, AdversarialModel):
         ema_decay=0.999,
         **kwargs,
     ):
+        # Before the base makes a running mean of each.
+        self.terms = (
+            *type(self).terms,
+            *(["penalty"] if penalty is not None else []),
+            *(["consensus"] if consensus_weight else []),
+        )
         super().__init__(**kwargs)
         self.generator = generator
         self.discriminator = discriminator
         self.latent_dim, self.image_shape = check_players(generator, discriminator)
+        if penalty is not None:
+            warn_of_batch_normalization(discriminator)
+        if penalty is not None or consensus_weight or unrolled_steps:
+            warn_of_second_derivatives(discriminator)
+        if consensus_weight:
+            warn_of_second_derivatives(generator)
         self.generator_loss = generator_loss
         self.discriminator_loss = discriminator_loss
         self.penalty = penalty
@@ -106,31 +130,29 @@ class GAN(LatentGeneration, AdversarialModel):
         return cls(generator(latent_dim, image_shape), discriminator(image_shape), **kwargs)
 
     def discriminator_objective(self, x, y=None, training=False):
-        """`loss`, `real_logits`, `fake_logits`, each float32 `(batch,)`."""
+        """`loss` and the `terms`, each float32 `(batch,)`."""
         latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
         fake = self._generate(latents, training)
         real_logits = self.discriminator(x, training=training)
         fake_logits = self.discriminator(fake, training=training)
-        loss = self.discriminator_loss(real_logits, fake_logits)
-        loss += self._penalty(self._critic(training), x, fake, training)
-        if self.consensus_weight and training:
-            loss += self._consensus(x, latents)
-        return dict(
-            loss=loss,
+        terms = dict(
+            loss=self.discriminator_loss(real_logits, fake_logits),
             real_logits=losses.per_example(real_logits),
             fake_logits=losses.per_example(fake_logits),
         )
+        if self.penalty is not None:
+            terms["penalty"] = self._penalty(self._critic(training), x, fake, training)
+            terms["loss"] += self.penalty_weight * terms["penalty"]
+        return self._with_consensus(terms, x, latents, training)
 
     def generator_objective(self, x, y=None, training=False):
-        """`loss`, float32 `(batch,)`."""
+        """`loss`, and `consensus` where it is in the game, each float32 `(batch,)`."""
         latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
         fake = self.generator(latents, training=training)
         if self.unrolled_steps and training:
             return dict(loss=self.generator_loss(self._unrolled_logits(x, fake)))
-        loss = self.generator_loss(self._critic(training)(fake))
-        if self.consensus_weight and training:
-            loss += self._consensus(x, latents)
-        return dict(loss=loss)
+        terms = dict(loss=self.generator_loss(self._critic(training)(fake)))
+        return self._with_consensus(terms, x, latents, training)
 
     def _generate(self, latents, training):
         """The generator as the discriminator's step sees it: nothing of it moves."""
@@ -140,45 +162,48 @@ class GAN(LatentGeneration, AdversarialModel):
         return lambda images: without_updates(self.discriminator, images, training)
 
     def _penalty(self, critic, x, fake, training):
-        if self.penalty is None:
-            return 0.0
-        seed = self.noise_seed(training, salt=1)
-        return self.penalty_weight * self.penalty(critic, x, fake, seed=seed)
+        return self.penalty(critic, x, fake, seed=self.noise_seed(training, salt=1))
 
-    def _consensus(self, x, latents):
+    def _with_consensus(self, terms, x, latents, training):
+        if not self.consensus_weight:
+            return terms
+        consensus = self._consensus(x, latents, training)
+        loss = terms["loss"] + (self.consensus_weight * consensus if training else 0.0)
+        return {**terms, "loss": loss, "consensus": tf.fill(tf.shape(loss), consensus)}
+
+    def _consensus(self, x, latents, training):
         discriminator = [v.value for v in self.discriminator_variables]
         generator = [v.value for v in self.generator_variables]
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(discriminator + generator)
-            fake_logits = self._critic(True)(self._generate(latents, True))
-            real_logits = self._critic(True)(x)
+            fake_logits = self._critic(training)(self._generate(latents, training))
+            real_logits = self._critic(training)(x)
             discriminator_loss = tf.reduce_mean(self.discriminator_loss(real_logits, fake_logits))
             generator_loss = tf.reduce_mean(self.generator_loss(fake_logits))
         field = tape.gradient(discriminator_loss, discriminator)
         field += tape.gradient(generator_loss, generator)
         squares = tf.add_n([tf.reduce_sum(tf.square(part)) for part in field if part is not None])
-        return 0.5 * self.consensus_weight * squares
+        return 0.5 * squares
 
     def _unrolled_logits(self, x, fake):
         """The fake images' logits by a discriminator that is `unrolled_steps` steps ahead."""
-        rate = tf.cast(self.discriminator_optimizer.learning_rate, tf.float32)
         state = [tf.convert_to_tensor(v) for v in self.discriminator.non_trainable_variables]
-        weights = [tf.convert_to_tensor(v) for v in self.discriminator_variables]
 
         def logits(weights, images):
             return self.discriminator.stateless_call(weights, state, images, training=True)[0]
 
-        for _ in range(self.unrolled_steps):
+        def gradients_at(weights):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(weights)
                 loss = self.discriminator_loss(logits(weights, x), logits(weights, fake))
-                loss += self._penalty(functools.partial(logits, weights), x, fake, training=True)
+                if self.penalty is not None:
+                    critic = functools.partial(logits, weights)
+                    loss += self.penalty_weight * self._penalty(critic, x, fake, training=True)
                 loss = tf.reduce_mean(loss)
-            gradients = tape.gradient(
-                loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
-            )
-            weights = [w - rate * gradient for w, gradient in zip(weights, gradients, strict=True)]
-        return logits(weights, fake)
+            return tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+        optimizer, variables = self.discriminator_optimizer, self.discriminator_variables
+        return logits(look_ahead(optimizer, variables, gradients_at, self.unrolled_steps), fake)
 
     def call(self, inputs, training=False):
         """The discriminator's logits: what `predict` gives."""

@@ -159,13 +159,17 @@ class LatentGeneration:
             float32 `(batch, num_steps, *image_shape)`.
         """
         checks.integer_at_least("num_steps", num_steps, 2)
-        between = spherical_interpolation if spherical else linear_interpolation
+        between = self._spherical_path if spherical else linear_interpolation
         weights = tf.linspace(0.0, 1.0, num_steps)
         steps = [
             self.decode(between(start, end, tf.fill(tf.shape(start)[:1], weight)), labels)
             for weight in tf.unstack(weights)
         ]
         return tf.stack(steps, axis=1)
+
+    def _spherical_path(self, start, end, weight):
+        """Points between latents, all `(batch, latent_dim)`, with `weight` float32 `(batch,)`."""
+        return spherical_interpolation(start, end, weight)
 
     def invert(
         self, images, labels=None, *, num_steps=300, learning_rate=0.05, num_starts=4, seed=0
@@ -196,12 +200,14 @@ class LatentGeneration:
         checks.positive_integer("num_starts", num_starts)
         checks.positive_number("learning_rate", learning_rate)
         labels = self._checked_labels(labels)
-        count = len(images)
-        targets = tf.tile(tf.cast(images, tf.float32), [num_starts] + [1] * len(self.image_shape))
+        images, count = tf.cast(images, tf.float32), len(images)
+        targets = tf.tile(images, [num_starts] + [1] * len(self.image_shape))
         if labels is not None:
             labels = tf.tile(labels, [num_starts])
         optimizer = keras.optimizers.Adam(learning_rate)
-        latents = keras.Variable(self.sample_latents(seed_rows(seed, num_starts * count)))
+        seeds = seed_rows(seed, num_starts * count)
+        start = self._inversion_start(self.sample_latents(seeds), images)
+        latents = keras.Variable(start)
         optimizer.build([latents])
 
         def errors():
@@ -214,6 +220,7 @@ class LatentGeneration:
                 tape.watch(latents.value)
                 total = tf.reduce_sum(errors())
             optimizer.apply([tape.gradient(total, latents.value)], [latents])
+            latents.assign(self._on_support(latents.value, start))
 
         for _ in range(num_steps):
             step()
@@ -222,6 +229,14 @@ class LatentGeneration:
         grid = tf.reshape(latents.value, (num_starts, count, self.latent_dim))
         rows = tf.stack([best, tf.range(count, dtype=best.dtype)], axis=-1)
         return tf.gather_nd(grid, rows), tf.reduce_min(by_start, axis=0)
+
+    def _inversion_start(self, latents, images):
+        """Where `invert` starts: here at `latents`, drawn from the prior, a block a start."""
+        return latents
+
+    def _on_support(self, latents, start):
+        """What `invert` takes its latents back to after each step, with those that it began at."""
+        return latents
 
     def _checked_labels(self, labels):
         if self.num_classes is None and labels is not None:
@@ -232,15 +247,7 @@ class LatentGeneration:
                     f"{type(self).__name__} generates from labels: pass int32 labels (batch,) in "
                     f"0 .. {self.num_classes - 1}."
                 )
-            labels = tf.convert_to_tensor(labels)
-            if tf.executing_eagerly():
-                checks.labels(labels, self.num_classes)
-            elif not labels.dtype.is_integer or labels.shape.rank not in (1, None):
-                raise ValueError(
-                    f"Expected integer labels (batch,), received shape {labels.shape} and dtype "
-                    f"{labels.dtype.name}."
-                )
-            labels = tf.cast(labels, tf.int32)
+            labels = checks.label_tensor(labels, self.num_classes)
         return labels
 
     def endpoints(self):
@@ -259,7 +266,7 @@ class LatentGeneration:
             return self.decode(self.sample_latents(seed), labels)
 
         def interpolate(start, end, weight, labels=None):
-            return self.decode(spherical_interpolation(start, end, weight), labels)
+            return self.decode(self._spherical_path(start, end, weight), labels)
 
         endpoints = {"sample": (lambda *rows: {"images": sample(*rows)}, [seed, *labels])}
         if len(self.image_shape) == 3 and self.image_shape[-1] in (1, 3):

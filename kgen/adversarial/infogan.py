@@ -8,7 +8,12 @@ import tensorflow_probability as tfp
 
 from kgen import checks, heads
 from kgen.adversarial import losses
-from kgen.adversarial.generation import LatentGeneration, without_updates
+from kgen.adversarial.generation import (
+    LatentGeneration,
+    linear_interpolation,
+    spherical_interpolation,
+    without_updates,
+)
 from kgen.adversarial.players import check_players
 from kgen.heads.sampling import seed_rows
 from kgen.networks import dcgan_discriminator, dcgan_generator
@@ -35,6 +40,9 @@ class InfoGAN(LatentGeneration, AdversarialModel):
     discriminator's network, as in the authors' code: their shared layers learn L_I in the
     discriminator's step, the generator learns it in its own. `mutual_information` is L_I and
     `category_information` the category's part of it, at most log(num_categories), both in nats.
+
+    `interpolate` turns the noise and goes straight through the codes. `invert` tries as many
+    categories as it has starts, the likeliest by Q first, and keeps continuous codes in [-1, 1].
 
     Args:
         generator: keras.Model from `(batch, noise_dim + num_categories + continuous_dim)`, in this
@@ -222,14 +230,43 @@ class InfoGAN(LatentGeneration, AdversarialModel):
             self.sample_latents(seed_rows(seed, num_samples), truncation)
         )
         if categories is not None:
-            categories = tf.broadcast_to(tf.cast(categories, tf.int32), (num_samples,))
-            checks.labels(categories, self.num_categories)
-            category = tf.one_hot(categories, self.num_categories)
+            categories = tf.broadcast_to(categories, (num_samples,))
+            category = self._one_hot(categories)
         if continuous is not None:
             if not self.continuous_dim:
                 raise ValueError("This InfoGAN has continuous_dim=0, received continuous codes.")
             drawn = tf.broadcast_to(tf.cast(continuous, tf.float32), drawn.shape)
         return self.decode(tf.concat([noise, category, drawn], axis=-1))
+
+    def _one_hot(self, categories):
+        categories = checks.label_tensor(categories, self.num_categories)
+        return tf.one_hot(categories, self.num_categories)
+
+    def _spherical_path(self, start, end, weight):
+        """As for every GAN for the noise; straight for the codes, which lie on no sphere."""
+        start_noise, end_noise = self._codes(start)[0], self._codes(end)[0]
+        straight = linear_interpolation(start, end, weight)
+        noise = spherical_interpolation(start_noise, end_noise, weight)
+        return tf.concat([noise, straight[:, self.noise_dim :]], axis=-1)
+
+    def _inversion_start(self, latents, images):
+        """Draws from the prior with categories in the order in which Q(c|x) deems them likely.
+
+        So `invert` tries as many categories as it has starts.
+        """
+        noise, _, continuous = self._codes(latents)
+        likely = tf.argsort(self.infer(images)[0], axis=-1, direction="DESCENDING")
+        num_starts = len(latents) // len(images)
+        ranks = [start % self.num_categories for start in range(num_starts)]
+        # The starts of an image are a block apart.
+        categories = tf.reshape(tf.transpose(tf.gather(likely, ranks, axis=1)), (-1,))
+        return tf.concat([noise, self._one_hot(categories), continuous], axis=-1)
+
+    def _on_support(self, latents, start):
+        """Each start keeps its category; the continuous codes go back to [-1, 1]."""
+        noise, _, continuous = self._codes(latents)
+        _, category, _ = self._codes(start)
+        return tf.concat([noise, category, tf.clip_by_value(continuous, -1.0, 1.0)], axis=-1)
 
     def infer(self, images):
         """The codes that Q(c|x) reads from images.
@@ -265,8 +302,8 @@ class InfoGAN(LatentGeneration, AdversarialModel):
 
         def sample_codes(seed, categories, *continuous):
             noise, *_ = self._codes(self.sample_latents(seed))
-            category = tf.one_hot(categories, self.num_categories)
-            return {"images": self.decode(tf.concat([noise, category, *continuous], axis=-1))}
+            codes = [self._one_hot(categories), *continuous]
+            return {"images": self.decode(tf.concat([noise, *codes], axis=-1))}
 
         def infer(images):
             probabilities, means = self.infer(images)

@@ -1,6 +1,11 @@
 """What the constructors of the two players' models check."""
 
+import warnings
+
+import keras
+
 from kgen import checks
+from kgen.layers import LayerNormalization
 
 
 def check_players(generator, discriminator, output_dim=1):
@@ -59,6 +64,55 @@ def check_conditional_players(generator, discriminator):
     image_shape = _same_images(generator, discriminator, shapes["discriminator"])
     checks.output_shape("discriminator", discriminator, (1,), "one logit an image")
     return shapes["generator"][1], image_shape
+
+
+def batch_normalization(network):
+    """The first layer of a network that is a batch normalization, at any depth, or None."""
+    return _first_layer(network, lambda layer: isinstance(layer, keras.layers.BatchNormalization))
+
+
+def warn_of_batch_normalization(discriminator):
+    """Warn of a discriminator whose slope, which a penalty is on, is not that of one image."""
+    layer = batch_normalization(discriminator)
+    if layer is not None:
+        warnings.warn(
+            f"The discriminator '{discriminator.name}' has batch normalization ('{layer.name}'), "
+            "which makes its value for an image depend on the batch; the penalty is on the slope "
+            'for one image. Use layer normalization (normalization="layer" in kgen.networks) or '
+            "none.",
+            stacklevel=3,
+        )
+
+
+def warn_of_second_derivatives(network):
+    """Warn of a network whose gradient's gradient, which will be taken, is wrong."""
+    layer = _first_layer(network, _has_wrong_second_derivative)
+    if layer is not None:
+        remedy = (
+            "synchronized=True"
+            if isinstance(layer, keras.layers.BatchNormalization)
+            else "kgen.layers.LayerNormalization"
+        )
+        warnings.warn(
+            f"Training takes the gradient of a gradient of '{network.name}', which Keras' own "
+            f"{type(layer).__name__} ('{layer.name}') makes wrong: it holds the mean constant in "
+            f"the variance. Use {remedy}.",
+            stacklevel=3,
+        )
+
+
+def _first_layer(network, condition):
+    # `_flatten_layers` looks into nested models and wrappers.
+    return next((layer for layer in network._flatten_layers() if condition(layer)), None)
+
+
+def _has_wrong_second_derivative(layer):
+    """Whether a layer goes through `tf.nn.moments`."""
+    if isinstance(layer, keras.layers.LayerNormalization):
+        return not (isinstance(layer, LayerNormalization) or layer.rms_scaling)
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return not layer.synchronized
+    return isinstance(layer, keras.layers.GroupNormalization)
 
 
 def _same_images(generator, discriminator, expected):

@@ -9,7 +9,11 @@ from kgen import checks
 from kgen.adversarial import losses
 from kgen.adversarial.generation import LatentGeneration, without_updates
 from kgen.adversarial.penalties import gradient_penalty
-from kgen.adversarial.players import check_players
+from kgen.adversarial.players import (
+    batch_normalization,
+    check_players,
+    warn_of_second_derivatives,
+)
 from kgen.networks import dcgan_discriminator, dcgan_generator
 from kgen.training import AdversarialModel
 
@@ -30,7 +34,8 @@ class WGANGP(LatentGeneration, AdversarialModel):
     Args:
         generator: keras.Model from latents `(batch, latent_dim)` to images in [0, 1] or points.
         discriminator: the critic, keras.Model from those to `(batch, 1)`, without batch
-            normalization: the penalty is on the slope for one image.
+            normalization: the penalty is on the slope for one image. `kgen.layers` has a layer
+            normalization; Keras' own makes the gradient of the penalty wrong and is warned of.
         penalty: `gradient_penalty` (two-sided) or another of `kgen.adversarial`.
         penalty_weight: float >= 0, lambda.
         discriminator_steps: int >= 1, critic steps for one of the generator; a batch is cut in so
@@ -64,6 +69,7 @@ class WGANGP(LatentGeneration, AdversarialModel):
         self.discriminator = discriminator
         self.latent_dim, self.image_shape = check_players(generator, discriminator)
         _check_no_batch_normalization(discriminator)
+        warn_of_second_derivatives(discriminator)
         self.penalty = penalty
         self.penalty_weight = checks.at_least("penalty_weight", penalty_weight, 0.0)
         self.ema_decay = ema_decay
@@ -119,11 +125,10 @@ class WGANGP(LatentGeneration, AdversarialModel):
 
 
 def _check_no_batch_normalization(critic):
-    # `_flatten_layers` looks into nested models and wrappers.
-    for layer in critic._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            raise ValueError(
-                f"The critic '{critic.name}' has batch normalization ('{layer.name}'), which makes "
-                "its value for an image depend on the batch; the gradient penalty is on the slope "
-                "for one image. Use layer normalization or none."
-            )
+    layer = batch_normalization(critic)
+    if layer is not None:
+        raise ValueError(
+            f"The critic '{critic.name}' has batch normalization ('{layer.name}'), which makes "
+            "its value for an image depend on the batch; the gradient penalty is on the slope "
+            "for one image. Use layer normalization (kgen.layers.LayerNormalization) or none."
+        )

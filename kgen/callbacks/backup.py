@@ -34,6 +34,9 @@ class BackupAndRestore(keras.callbacks.Callback):
     `ReduceLROnPlateau`. Put this callback last in the list: what stands after it has not happened
     yet when the epoch counts as done.
 
+    Weights that are not finite are not backed up: the last step of an epoch can spoil them, which
+    the losses show only a step later. The backup of the epoch before stays.
+
     The file is kept when training ends, so that a run killed during its export need not train
     again; `fit` then trains nothing. Call `clear` once the results are safe. With several workers,
     `backup_dir` has to be a folder that all of them see; only the first one writes.
@@ -47,6 +50,7 @@ class BackupAndRestore(keras.callbacks.Callback):
         ValueError: When training begins, if the backup cannot be read, has another fingerprint, or
             its variables are not those of the model.
         OSError: When training begins, if `backup_dir` cannot be written.
+        FloatingPointError: When an epoch ends, if a variable holds NaN or an infinite value.
     """
 
     def __init__(self, backup_dir, *, fingerprint=None):
@@ -119,7 +123,7 @@ class BackupAndRestore(keras.callbacks.Callback):
         if not is_chief(self.model):
             for variable in variables:
                 # Reading a variable can be a collective operation, which needs every worker.
-                variable.numpy()
+                self._finite(variable, epoch)
             return
         state = {
             "epoch": epoch,
@@ -132,7 +136,18 @@ class BackupAndRestore(keras.callbacks.Callback):
             archive.writestr("state.json", json.dumps(state, default=str))
             for index, variable in enumerate(variables):
                 with archive.open(f"{index}.npy", "w", force_zip64=True) as member:
-                    _write_array(member, variable.numpy())
+                    _write_array(member, self._finite(variable, epoch))
+
+    def _finite(self, variable, epoch):
+        array = variable.numpy()
+        if not tf.as_dtype(variable.dtype).is_floating or np.isfinite(array).all():
+            return array
+        kept = f" The backup of an earlier epoch stays: {self.path}." if self.path.exists() else ""
+        raise FloatingPointError(
+            f"Training diverged by the end of epoch {epoch}: the variable '{variable.path}' holds "
+            f"values that are not finite.{kept} Lower the learning rate, or clip the gradients "
+            "(clipnorm=1.0 in the optimizer)."
+        )
 
     def _restore(self):
         try:

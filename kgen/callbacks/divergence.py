@@ -13,8 +13,9 @@ class DivergenceGuard(keras.callbacks.Callback):
     execution.
 
     An error in a training term comes before any callback's `on_epoch_end`, so no backup is written
-    of that epoch. Validation terms are looked at when the epoch ends: for them, put this callback
-    before `BackupAndRestore`.
+    of that epoch. A term is computed before its step's update: weights that the last step of an
+    epoch spoils are for `BackupAndRestore` to refuse. Validation terms are looked at when the epoch
+    ends: for them, put this callback before `BackupAndRestore`.
 
     Raises:
         FloatingPointError: While training; names the epoch, the step and the terms.

@@ -136,6 +136,13 @@ def test_learns_what_the_classes_are(tmp_path):
     np.testing.assert_array_equal(restored.sample(4, seed=1), model.sample(4, seed=1))
 
 
+def test_the_default_reader_has_no_moving_means():
+    """They mix real and generated images, and `classify` would use them."""
+    model = ACGAN.for_images(SHAPE, 3, 2, generator=SMALL["generator"])
+    kinds = {type(layer).__name__ for layer in model.discriminator._flatten_layers()}
+    assert "LayerNormalization" in kinds and "BatchNormalization" not in kinds
+
+
 def test_endpoints_of_images_take_no_labels():
     endpoints = acgan().endpoints()
     assert [spec.name for spec in endpoints["sample"][1]] == ["seed", "labels"]

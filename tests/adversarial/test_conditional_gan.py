@@ -7,7 +7,7 @@ import tensorflow as tf
 from adversarial.players import dense_players, points, record_latents, sgd
 
 import kgen
-from kgen import adversarial, networks
+from kgen import adversarial, checks, networks, serving
 
 LABELS = np.arange(16) % 3
 SHAPE = (5, 6, 1)
@@ -32,7 +32,7 @@ def test_terms_are_those_of_the_networks():
     latents = record_latents(model)
     x, y = tf.constant(points()), tf.constant(LABELS)
     terms = model.discriminator_objective(x, y)
-    expected, expected_generator = [], []
+    expected, expected_generator, penalties = [], [], []
     for i in range(16):
         label = y[i : i + 1]
         image = x[i : i + 1]
@@ -43,11 +43,14 @@ def test_terms_are_those_of_the_networks():
         made = model.generator([latents[0][i : i + 1], label])
         fake = model.discriminator([made, label]).numpy().item()
         real = real.numpy().item()
-        penalty = 0.5 * np.sum(slope**2)
-        expected.append(max(0, 1 - real) + max(0, 1 + fake) + 3.0 * penalty)
+        penalties.append(0.5 * np.sum(slope**2))
+        expected.append(max(0, 1 - real) + max(0, 1 + fake) + 3.0 * penalties[-1])
         expected_generator.append(-fake)
     # One row and 16 rows may round differently.
     np.testing.assert_allclose(terms["loss"], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(terms["penalty"], penalties, rtol=1e-5, atol=1e-6)
+    assert set(terms) == {"loss", *model.terms}
+    assert "penalty" not in conditional_gan().metrics_names
     terms = model.generator_objective(x, y)
     np.testing.assert_allclose(terms["loss"], expected_generator, rtol=1e-5, atol=1e-6)
     # The label matters.
@@ -155,6 +158,58 @@ def test_bad_labels_from_a_generator(name, eager):
     batches = ((points(),) if y is None else (points(), y) for _ in range(3))
     with pytest.raises(ValueError, match="labels"):
         model.fit(batches, steps_per_epoch=2, verbose=0)
+
+
+@pytest.mark.parametrize("bad", [-1, 3])
+def test_labels_out_of_range_from_a_generator(bad):
+    """A graph would take -1 for the last class, in silence; 3 fails in the embedding too."""
+    model = conditional_gan()
+    model.compile(sgd(), sgd())
+    batches = ((points(), np.where(LABELS == 1, bad, LABELS)) for _ in range(3))
+    message = rf"Expected labels in 0 .. 2, received.*\[0 {bad} 2"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        model.fit(batches, steps_per_epoch=2, verbose=0)
+
+
+def test_labels_under_xla():
+    """XLA leaves the check out and compiles."""
+    model = conditional_gan()
+    model.compile(sgd(), sgd(), jit_compile=True)
+    history = model.fit(points(), LABELS, verbose=0).history
+    assert np.isfinite(history["generator_loss"]).all()
+
+
+@pytest.mark.parametrize("labels", [[0, -1, 2], [0, 3, 1]])
+def test_labels_out_of_range_at_the_server(labels, tmp_path):
+    version = serving.export(conditional_gan(), tmp_path / "model")
+    seed = np.zeros((3, 2), "int32")
+    with pytest.raises(RuntimeError, match=r"Expected labels in 0 .. 2, received"):
+        serving.run_signatures(
+            version, {"sample": {"seed": seed, "labels": np.array(labels, "int32")}}
+        )
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64"])
+def test_label_tensors_of_every_width(dtype):
+    check = tf.function(lambda labels: checks.label_tensor(labels, 300))
+    received = check(tf.constant([0, 127], dtype))
+    np.testing.assert_array_equal(received, [0, 127])
+    assert received.dtype == tf.int32
+    if dtype == "int64":
+        with pytest.raises(tf.errors.InvalidArgumentError, match="labels in 0 .. 299"):
+            check(tf.constant([0, 2**32], dtype))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, tf.constant], ids=["array", "tensor"])
+def test_one_class_alone_is_no_training_set(kind):
+    model, x = conditional_gan(), points()
+    ones = kind(np.ones(16, "int32"))
+    with pytest.raises(ValueError, match="All 16 labels are 1: with one class .* Pass images of"):
+        model.fit(x, ones, verbose=0)
+    # A part of the data may be of one class: to evaluate on, to validate on, or a batch.
+    model.evaluate(x, ones, verbose=0)
+    model.fit(x, LABELS, validation_data=(x, ones), verbose=0)
+    model.fit(tf.data.Dataset.from_tensor_slices((x, ones)).batch(16), verbose=0)
 
 
 @pytest.mark.parametrize(

@@ -91,16 +91,22 @@ def test_consensus_in_closed_form(consensus_weight):
     a, b, x, rate = 0.5, 2.0, 0.25, 0.1
     model = bilinear_game(a, b, consensus_weight, rate)
     history = model.fit(np.full((4, 1), x, "float32"), batch_size=4, verbose=0).history
-    squares = consensus_weight / 2 * ((b - x) ** 2 + a**2)
-    assert history["discriminator_loss"][0] == pytest.approx(a * b - a * x + squares)
+    first = ((b - x) ** 2 + a**2) / 2
+    expected = a * b - a * x + consensus_weight * first
+    assert history["discriminator_loss"][0] == pytest.approx(expected)
     a -= rate * ((b - x) + consensus_weight * a)
-    squares = consensus_weight / 2 * ((b - x) ** 2 + a**2)
-    assert history["generator_loss"][0] == pytest.approx(-a * b + squares)
+    second = ((b - x) ** 2 + a**2) / 2
+    assert history["generator_loss"][0] == pytest.approx(-a * b + consensus_weight * second)
+    if consensus_weight:
+        assert history["consensus"][0] == pytest.approx((first + second) / 2)
     b -= rate * (-a + consensus_weight * (b - x))
     np.testing.assert_allclose(position(model), [a, b], rtol=1e-5)
     # Evaluation reports the game alone.
     results = model.evaluate(np.full((4, 1), x, "float32"), verbose=0, return_dict=True)
     assert results["generator_loss"] == pytest.approx(-a * b, rel=1e-5)
+    assert results["discriminator_loss"] == pytest.approx(a * b - a * x, rel=1e-5)
+    if consensus_weight:
+        assert results["consensus"] == pytest.approx(((b - x) ** 2 + a**2) / 2, rel=1e-5)
 
 
 def test_the_dirac_gan_converges_by_consensus_only():
@@ -131,7 +137,7 @@ def test_second_derivative_of_the_consensus(normalization):
     @tf.function
     def step():
         with tf.GradientTape() as tape:
-            value = model._consensus(x, latents)
+            value = model._consensus(x, latents, training=True)
         zero = tf.UnconnectedGradients.ZERO
         return value, tape.gradient(value, weights, unconnected_gradients=zero)
 
@@ -176,6 +182,7 @@ MODELS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:The discriminator .* has batch normalization")
 @pytest.mark.parametrize("build", MODELS.values(), ids=MODELS.keys())
 def test_an_objective_of_one_player_leaves_the_other_alone(build):
     """Moving means and the vectors of spectral normalization included."""
@@ -217,6 +224,7 @@ def test_terms_are_those_of_the_networks():
     latents = record_latents(model)
     x = tf.constant(points())
     terms = model.discriminator_objective(x)
+    assert list(terms) == ["loss", "real_logits", "fake_logits", "penalty"]
     fake = model.generator(latents[0])
     real_logits, fake_logits = (model.discriminator(batch).numpy()[:, 0] for batch in (x, fake))
     np.testing.assert_allclose(terms["real_logits"], real_logits, atol=1e-6)
@@ -229,10 +237,38 @@ def test_terms_are_those_of_the_networks():
     expected = np.log1p(np.exp(-real_logits)) + np.log1p(np.exp(fake_logits))
     expected += 3.0 * 0.5 * np.sum(slope**2, axis=1)
     # float32 sums in another order.
+    np.testing.assert_allclose(terms["penalty"], 0.5 * np.sum(slope**2, axis=1), rtol=1e-5)
     np.testing.assert_allclose(terms["loss"], expected, rtol=1e-5)
     # Evaluation draws the same latents for both players.
     terms = model.generator_objective(x)
     np.testing.assert_allclose(terms["loss"], np.log1p(np.exp(-fake_logits)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more"),
+    [
+        ({}, []),
+        (dict(penalty=adversarial.r1_penalty), ["penalty"]),
+        (dict(consensus_weight=1.0), ["consensus"]),
+        (dict(unrolled_steps=1), []),
+        (dict(penalty=adversarial.r1_penalty, consensus_weight=1.0), ["penalty", "consensus"]),
+    ],
+    ids=["plain", "penalty", "consensus", "unrolled", "both"],
+)
+def test_only_terms_of_the_game_are_reported(arguments, more, tmp_path):
+    """No user without a penalty sees one that is always 0."""
+    model = kgen.GAN(*dense_players(), **arguments)
+    model.compile(sgd(), sgd(), run_eagerly=True)
+    names = ["discriminator_loss", "generator_loss", "real_logits", "fake_logits", *more]
+    assert model.metrics_names == names
+    x = points()
+    history = model.fit(x, validation_data=(x,), verbose=0).history
+    assert set(history) == {prefix + name for prefix in ("", "val_") for name in names}
+    assert all(value != 0 for values in history.values() for value in values)
+    model.save(tmp_path / "model.keras")
+    assert keras.saving.load_model(tmp_path / "model.keras").metrics_names == names
+    # The other models of the process are not touched.
+    assert kgen.GAN(*dense_players()).metrics_names == names[:4]
 
 
 # Bad input.
@@ -317,6 +353,25 @@ def test_points_of_any_range():
     model = kgen.GAN(*dense_players())
     model.compile(sgd(), sgd(), run_eagerly=True)
     model.fit(100 * points(), verbose=0)
+
+
+def no_number(discriminator, real, fake, *, seed):
+    return tf.fill(tf.shape(real)[:1], np.nan)
+
+
+def test_a_penalty_that_is_no_number_is_named():
+    model = kgen.GAN(*dense_players(), penalty=no_number)
+    model.compile(sgd(), sgd(), run_eagerly=True)
+    with pytest.raises(FloatingPointError, match="discriminator_loss = nan.* penalty = nan"):
+        model.fit(points(), verbose=0)
+
+
+def test_a_consensus_that_is_no_number_is_named():
+    """The square of a finite field overflows."""
+    model = bilinear_game(1e25, 1.0, consensus_weight=1.0, rate=0.0)
+    with pytest.raises(FloatingPointError, match="consensus = inf") as error:
+        model.fit(np.zeros((4, 1), "float32"), verbose=0)
+    assert "logits" not in str(error.value)
 
 
 def test_a_loss_that_diverges_stops_with_step_and_term():

@@ -138,6 +138,68 @@ def test_codes_as_drawn_and_as_given():
     np.testing.assert_array_equal(images, given)
 
 
+@pytest.mark.parametrize("category", [-1, 3])
+def test_categories_out_of_range_at_the_server(category):
+    """A one-hot vector of 7 among 3 would be all zeros."""
+    served, _ = transparent().endpoints()["sample_codes"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="labels in 0 .. 2"):
+        tf.function(served)(seed_rows(1, 2), tf.constant([0, category]), tf.zeros((2, 2)))
+
+
+def test_paths_turn_the_noise_and_go_straight_through_the_codes():
+    """Where G(z) = z: White 2016's great circle of four noises alone."""
+    model = transparent()
+    start, end = (model.sample_latents(seed_rows(seed, 3)).numpy() for seed in (1, 2))
+    path = model.interpolate(start, end, num_steps=5).numpy()
+    weights = np.linspace(0, 1, 5)[:, None]
+    for row in range(3):
+        a, b = np.float64(start[row]), np.float64(end[row])
+        cosine = a[:4] @ b[:4] / np.linalg.norm(a[:4]) / np.linalg.norm(b[:4])
+        angle = np.arccos(cosine)
+        noise = np.sin((1 - weights) * angle) * a[:4] + np.sin(weights * angle) * b[:4]
+        # acos in float32.
+        np.testing.assert_allclose(path[row, :, :4], noise / np.sin(angle), atol=1e-5)
+        codes = (1 - weights) * a[4:] + weights * b[4:]
+        np.testing.assert_allclose(path[row, :, 4:], codes, atol=1e-6)
+    # Half of a category is half of each, and no code leaves its support.
+    np.testing.assert_allclose(path[:, :, 4:7].sum(axis=-1), 1.0, rtol=1e-6)
+    assert np.abs(path[:, :, 7:]).max() <= 1.0
+    straight = model.interpolate(start, end, num_steps=5, spherical=False)
+    np.testing.assert_allclose(straight[:, 2], (start + end) / 2, atol=1e-6)
+    served, _ = model.endpoints()["interpolate"]
+    received = served(*map(tf.constant, (start, end)), tf.fill([3], 0.25))["images"]
+    np.testing.assert_allclose(received, path[:, 1], atol=1e-6)
+
+
+def test_inversion_stays_where_latents_are():
+    """Where G(z) = z, points beyond the support: the nearest latents are known."""
+    model = transparent()
+    points = model.sample_latents(seed_rows(5, 4)).numpy()
+    points[:, 4:7] *= 1.5
+    points[:, 7:] = [[3.0, 0.5], [-3.0, 0.2], [0.1, -1.5], [0.0, 0.9]]
+    latents, errors = model.invert(points, num_steps=200, learning_rate=0.1)
+    latents = latents.numpy()
+    expected = points.copy()
+    expected[:, 4:7] /= 1.5
+    expected[:, 7:] = np.clip(points[:, 7:], -1, 1)
+    # Adam of rate 0.1 ends within its last steps' reach.
+    np.testing.assert_allclose(latents[:, :4], expected[:, :4], atol=0.02)
+    np.testing.assert_array_equal(latents[:, 4:7], expected[:, 4:7])
+    np.testing.assert_allclose(latents[:, 7:], expected[:, 7:], atol=0.02)
+    assert np.abs(latents[:, 7:]).max() <= 1.0
+    np.testing.assert_allclose(errors, np.mean((latents - points) ** 2, axis=1), rtol=1e-4)
+
+
+def test_inversion_tries_the_categories_in_the_readers_order():
+    model = infogan(continuous_dim=0)
+    drawn = model.sample_latents(seed_rows(0, 4 * 6))
+    start = model._inversion_start(drawn, IMAGES).numpy()
+    np.testing.assert_array_equal(start[:, :4], drawn[:, :4])
+    order = np.argsort(-model.infer(IMAGES)[0].numpy(), axis=1)
+    tried = start[:, 4:].argmax(axis=1).reshape(4, 6)
+    np.testing.assert_array_equal(tried, order.T[[0, 1, 2, 0]])
+
+
 def test_infer_reads_the_codes():
     model = transparent()
     latents = model.sample_latents(seed_rows(0, 8)).numpy()

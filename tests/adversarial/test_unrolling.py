@@ -8,6 +8,9 @@ from adversarial.players import dense_players, points, record_latents, sgd, stat
 
 import kgen
 from kgen import adversarial, networks
+from kgen.adversarial.look_ahead import look_ahead
+
+ADAM = dict(beta_1=0.5, beta_2=0.9, epsilon=1e-3)
 
 
 def torch_logits(torch, weights, x):
@@ -27,11 +30,46 @@ def torch_discriminator_loss(torch, weights, real, fake, penalty_weight):
     return loss
 
 
+def torch_descent(torch, rate):
+    """`w <- w - rate g`; takes no notice of the moments."""
+    return lambda weights, slopes, moments: (
+        [w - rate * slope for w, slope in zip(weights, slopes, strict=True)],
+        moments,
+    )
+
+
+def torch_adam(torch, rate):
+    """Kingma & Ba 2015, in the form that ends section 2, as Keras has it."""
+
+    def step(weights, slopes, moments):
+        count = 1 if moments is None else moments[2] + 1
+        if moments is None:
+            moments = [[torch.zeros_like(w) for w in weights] for _ in range(2)]
+        b1, b2 = ADAM["beta_1"], ADAM["beta_2"]
+        m = [b1 * m + (1 - b1) * g for m, g in zip(moments[0], slopes, strict=True)]
+        v = [b2 * v + (1 - b2) * g * g for v, g in zip(moments[1], slopes, strict=True)]
+        scale = rate * (1 - b2**count) ** 0.5 / (1 - b1**count)
+        weights = [
+            w - scale * a / (b.sqrt() + ADAM["epsilon"])
+            for w, a, b in zip(weights, m, v, strict=True)
+        ]
+        return weights, (m, v, count)
+
+    return step
+
+
+RULES = {
+    "sgd": (torch_descent, 0.5, sgd),
+    "adam": (torch_adam, 0.2, lambda rate: keras.optimizers.Adam(rate, **ADAM)),
+}
+
+
 @pytest.mark.parametrize("penalty_weight", [0.0, 0.5])
-def test_unrolled_step_is_pytorchs(penalty_weight):
+@pytest.mark.parametrize(("rule", "rate", "optimizer"), RULES.values(), ids=RULES.keys())
+def test_unrolled_step_is_pytorchs(rule, rate, optimizer, penalty_weight):
     """One step of both players, the generator's through two steps of the discriminator."""
     torch = pytest.importorskip("torch")
-    rate, x = 0.5, points()
+    rule, x = rule(torch, rate), points()
     generator, discriminator = dense_players()
     model = kgen.GAN(
         generator,
@@ -40,7 +78,7 @@ def test_unrolled_step_is_pytorchs(penalty_weight):
         penalty=adversarial.r1_penalty if penalty_weight else None,
         penalty_weight=penalty_weight,
     )
-    model.compile(sgd(1.0), sgd(rate), run_eagerly=True)
+    model.compile(sgd(1.0), optimizer(rate), run_eagerly=True)
     latents = record_latents(model)
     before = [[torch.tensor(w) for w in network.get_weights()] for network in model.layers]
     assert [network.name for network in model.layers] == ["generator", "discriminator"]
@@ -55,19 +93,20 @@ def test_unrolled_step_is_pytorchs(penalty_weight):
     real = torch.tensor(x)
     arguments = torch, weights, real, generate(latents[0]).detach(), penalty_weight
     gradients = torch.autograd.grad(torch_discriminator_loss(*arguments), weights)
-    weights = [(w - rate * g).detach() for w, g in zip(weights, gradients, strict=True)]
+    weights, moments = rule([w.detach() for w in weights], gradients, None)
     # float32 with sums in another order.
     for received, expected in zip(discriminator.get_weights(), weights, strict=True):
         np.testing.assert_allclose(received, expected, atol=1e-5)
 
     def generator_gradients(num_steps, create_graph=True):
         fake, ahead = generate(latents[1]), [w.clone().requires_grad_() for w in weights]
+        later = moments
         for _ in range(num_steps):
             loss = torch_discriminator_loss(torch, ahead, real, fake, penalty_weight)
             slopes = torch.autograd.grad(loss, ahead, create_graph=True)
             if not create_graph:
                 slopes = [slope.detach() for slope in slopes]
-            ahead = [w - rate * slope for w, slope in zip(ahead, slopes, strict=True)]
+            ahead, later = rule(ahead, slopes, later)
         loss = torch.nn.functional.softplus(-torch_logits(torch, ahead, fake)).mean()
         return [g.numpy() for g in torch.autograd.grad(loss, generator_weights)]
 
@@ -113,6 +152,84 @@ def test_unrolling_with_spectral_normalization():
         variable.assign(variable - rate * gradient)
     expected = discriminator(fake, training=True)
     np.testing.assert_allclose(received, expected, atol=1e-5)
+
+
+OPTIMIZERS = {
+    "sgd": lambda: keras.optimizers.SGD(0.1),
+    "clipped_sgd": lambda: keras.optimizers.SGD(0.1, clipnorm=0.2),
+    "adam": lambda: keras.optimizers.Adam(0.1),
+    "clipped_adam": lambda: keras.optimizers.Adam(0.1, beta_1=0.0, clipvalue=0.1, epsilon=0.1),
+    "globally_clipped_adam": lambda: keras.optimizers.Adam(0.1, global_clipnorm=0.3, epsilon=0.1),
+    "scaled": lambda: keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.Adam(0.1), initial_scale=1.0
+    ),
+}
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
+def test_the_steps_ahead_are_those_that_the_optimizer_then_takes(make):
+    """Four steps that are looked at against four that Keras takes, after three to begin with."""
+    variables = [keras.Variable(points(3, seed=seed)) for seed in range(2)]
+    optimizer = make()
+    optimizer.build(variables)
+
+    def gradients_at(weights):
+        first, second = weights
+        return [4 * first**3 - tf.reverse(second, [0]), 4 * second**3 - first]
+
+    def step():
+        optimizer.apply(gradients_at([tf.convert_to_tensor(v) for v in variables]), variables)
+
+    for _ in range(3):
+        step()
+    before = [variable.numpy() for variable in [*variables, *optimizer.variables]]
+    ahead = look_ahead(optimizer, variables, gradients_at, 4)
+    after = [variable.numpy() for variable in [*variables, *optimizer.variables]]
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(old, new)
+    for _ in range(4):
+        step()
+    for expected, received in zip(variables, ahead, strict=True):
+        # The same steps, rounded otherwise, of a rate of 0.1.
+        np.testing.assert_allclose(received, expected, atol=1e-5)
+    for first, last in zip(before[:2], variables, strict=True):
+        assert np.abs(first - last).max() > 1e-2
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+def test_weights_without_a_gradient_stay_and_give_none(jit_compile):
+    """Those of a dead ReLU: the root of a zero second moment has an infinite slope, under XLA."""
+    variable = keras.Variable([1.0, 2.0])
+    optimizer = keras.optimizers.Adam(0.1)
+    optimizer.build([variable])
+
+    @tf.function(jit_compile=jit_compile)
+    def derivative(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            (ahead,) = look_ahead(optimizer, [variable], lambda weights: [x * weights[0]], 2)
+        return ahead, tape.gradient(ahead, x)
+
+    ahead, slopes = derivative(tf.constant([0.0, 3.0]))
+    assert ahead[0] == 1.0 and ahead[1] < 2.0
+    assert np.isfinite(slopes).all()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "received"),
+    [
+        (keras.optimizers.RMSprop(), "RMSprop with another rule"),
+        (keras.optimizers.SGD(0.1, momentum=0.9), "SGD with momentum=0.9"),
+        (keras.optimizers.Adam(amsgrad=True), "Adam with amsgrad=True"),
+        (keras.optimizers.AdamW(weight_decay=0.004), "AdamW with weight_decay=0.004"),
+    ],
+    ids=["rmsprop", "momentum", "amsgrad", "adamw"],
+)
+def test_other_rules_are_refused(optimizer, received):
+    model = kgen.GAN(*dense_players(), unrolled_steps=1)
+    model.compile(sgd(), optimizer)
+    with pytest.raises(ValueError, match=f"whose rule is written out.*Received {received}"):
+        model.fit(points(), verbose=0)
 
 
 def test_unrolled_steps_use_the_rate_of_the_moment():

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from kgen import callbacks
+import kgen
+from kgen import adversarial, callbacks, networks
 from tests.callbacks.models import X, Y, classifier, fit
 
 
@@ -52,6 +53,54 @@ def test_no_backup_of_a_diverged_epoch(tmp_path):
     with pytest.raises(FloatingPointError, match="epoch 2"):
         model.fit(X, Y * np.nan, batch_size=12, epochs=3, verbose=0, callbacks=used)
     assert used[0].path.read_bytes() == before
+
+
+def _with_rates(discriminator_rate, generator_rate):
+    """A GAN whose losses are linear in the logits: its gradients are finite to the last."""
+    keras.utils.set_random_seed(0)
+    model = kgen.GAN(
+        networks.dense_generator(2, (2,), hidden_units=(3,)),
+        networks.dense_discriminator((2,), hidden_units=(3,)),
+        generator_loss=adversarial.wasserstein_generator_loss,
+        discriminator_loss=adversarial.wasserstein_discriminator_loss,
+    )
+    rates = generator_rate, discriminator_rate
+    model.compile(*map(keras.optimizers.SGD, rates), run_eagerly=True)
+    return model
+
+
+def test_no_backup_of_weights_that_the_epochs_last_step_spoiled(tmp_path):
+    """The terms of that step were computed before its update: every log is finite."""
+    x = X[:, :2]
+    backup = callbacks.BackupAndRestore(tmp_path)
+    _with_rates(0.0, 0.1).fit(x, batch_size=12, epochs=1, verbose=0, callbacks=[backup])
+    before = backup.path.read_bytes()
+    resumed = _with_rates(0.0, 0.1)
+    # The backup restores the rates.
+    raise_rate = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: resumed.generator_optimizer.learning_rate.assign(np.inf)
+    )
+    seen = []
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(dict(logs)))
+    message = r"by the end of epoch 2: the variable '.*' holds .* earlier epoch stays: .*state.zip"
+    with pytest.raises(FloatingPointError, match=message) as error:
+        resumed.fit(x, batch_size=12, epochs=3, verbose=0, callbacks=[raise_rate, watch, backup])
+    (logs,) = seen
+    assert np.isfinite(list(logs.values())).all()
+    named = re.search("variable '(.*?)'", str(error.value)).group(1)
+    assert not np.isfinite({v.path: v for v in resumed.variables}[named]).all()
+    assert backup.path.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [backup.path.name]
+
+
+def test_integers_and_flags_are_finite(tmp_path):
+    backup = callbacks.BackupAndRestore(tmp_path)
+    for dtype in ("int32", "bool", "bfloat16"):
+        assert backup._finite(keras.Variable(np.ones(2), dtype=dtype), 1).shape == (2,)
+    for dtype in ("bfloat16", "float16", "float32"):
+        for value in (np.nan, -np.inf):
+            with pytest.raises(FloatingPointError, match=r"not finite\. Lower"):
+                backup._finite(keras.Variable([1.0, value], dtype=dtype), 1)
 
 
 @pytest.mark.parametrize("value", [1.0, np.ones(1), 3, "text", None])
