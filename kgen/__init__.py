@@ -23,6 +23,7 @@ from kgen.autoencoding import Autoencoder as Autoencoder
 from kgen.autoregressive import GatedPixelCNN as GatedPixelCNN
 from kgen.autoregressive import PixelCNN as PixelCNN
 from kgen.autoregressive import PixelCNNPlusPlus as PixelCNNPlusPlus
+from kgen.autoregressive import PixelRNN as PixelRNN
 from kgen.training import AdversarialModel as AdversarialModel
 from kgen.training import ObjectiveModel as ObjectiveModel
 from kgen.version import __version__ as __version__

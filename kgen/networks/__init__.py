@@ -20,6 +20,7 @@ from kgen.networks.dense import dense_encoder as dense_encoder
 from kgen.networks.dense import dense_generator as dense_generator
 from kgen.networks.gated_pixelcnn import gated_pixelcnn as gated_pixelcnn
 from kgen.networks.joint import joint_discriminator as joint_discriminator
+from kgen.networks.pixel_rnn import pixel_rnn as pixel_rnn
 from kgen.networks.pixelcnn import pixelcnn as pixelcnn
 from kgen.networks.pixelcnn_plus_plus import pixelcnn_plus_plus as pixelcnn_plus_plus
 from kgen.networks.residual import residual_decoder as residual_decoder

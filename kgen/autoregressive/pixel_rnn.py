@@ -1,0 +1,116 @@
+"""PixelRNN: pixels one by one, each from LSTM states of the ones before."""
+
+import keras
+
+from kgen import checks, heads
+from kgen.autoregressive.convolutional import num_passes
+from kgen.autoregressive.naive import naive_fill
+from kgen.autoregressive.pixels import PixelByPixel, check_likelihood
+from kgen.networks import pixel_rnn
+from kgen.training import ObjectiveModel
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class PixelRNN(PixelByPixel, ObjectiveModel):
+    """PixelRNN (van den Oord et al. 2016): an exact likelihood by two-dimensional LSTMs.
+
+        p(x) = prod_i p(x_i | x_1, ..., x_{i-1})              in raster order
+        loss = -log p(x)                                      nats an image
+
+    The channels of a pixel are ordered R, G, B: by the network's masks where the likelihood is a
+    product over channels, by the likelihood itself where it couples them.
+
+    Sampling draws one pixel after the other, each from a pass of the whole network:
+    `height * width` passes, times the channels where masks order them. A pass takes `height` steps
+    a layer (row) or `height + width` (diagonal), one after the other, so the time of a sample grows
+    with the square of the number of pixels. Where sampling must be fast, take a convolutional
+    model.
+
+    Args:
+        network: keras.Model from images `(batch, height, width, channels)` in [0, 1] to the
+            likelihood's parameters `(batch, height, width, likelihood.params_size(image_shape))`,
+            those of a pixel a function of earlier pixels only, such as `kgen.networks.pixel_rnn`
+            makes. It is not checked that it sees no later ones: with such a network the likelihood
+            is none.
+        likelihood: head on levels that makes p(x_i | x_<i); `kgen.heads.Categorical(256)` by
+            default.
+        **kwargs: `seed`, `name`, `dtype`.
+
+    Raises:
+        ValueError: if network and likelihood do not fit.
+
+    Reference: van den Oord et al. 2016, "Pixel Recurrent Neural Networks", eq. 1-3.
+    """
+
+    def __init__(self, network, *, likelihood=None, **kwargs):
+        super().__init__(**kwargs)
+        self.network = checks.network("network", network)
+        self.likelihood = check_likelihood(likelihood or heads.Categorical(256))
+        self.image_shape = checks.image_shape(network.input_shape[1:])
+        checks.likelihood_network("network", network, self.image_shape, self.likelihood)
+        self.build()
+
+    @classmethod
+    def for_images(
+        cls,
+        image_shape,
+        *,
+        kind="row",
+        hidden_units=16,
+        num_layers=7,
+        likelihood=None,
+        **kwargs,
+    ):
+        """A PixelRNN with the paper's network for an image shape.
+
+        Args:
+            image_shape: `(height, width, channels)`, any of each.
+            kind: "row" (Row LSTM: faster, each pixel sees a triangle above it) or "diagonal"
+                (Diagonal BiLSTM: sees every earlier pixel).
+            hidden_units: int, features of an LSTM; rounded up to a multiple of the channels.
+            num_layers: int, LSTM layers.
+            likelihood: as for the class. With several channels one whose parameters lie channel by
+                channel (`Bernoulli`, `Categorical`), or one that couples the channels.
+            **kwargs: the class's other arguments.
+        """
+        image_shape = checks.image_shape(image_shape)
+        likelihood = check_likelihood(likelihood or heads.Categorical(256))
+        _check_layout(likelihood, image_shape[-1])
+        network = pixel_rnn(
+            image_shape,
+            likelihood.params_size(image_shape),
+            kind=kind,
+            hidden_units=hidden_units,
+            num_layers=num_layers,
+            channel_groups=num_passes(likelihood, image_shape),
+        )
+        return cls(network, likelihood=likelihood, **kwargs)
+
+    # Between the objective and verbs of `PixelByPixel` and the network.
+
+    def _params(self, images, labels=None, training=False):
+        return self.network(images, training=training)
+
+    def _fill(self, images, known, uniforms, temperature, labels=None):
+        return naive_fill(
+            self._params,
+            images,
+            known,
+            uniforms,
+            temperature,
+            likelihood=self.likelihood,
+            passes=num_passes(self.likelihood, self.image_shape),
+        )
+
+
+def _check_layout(likelihood, num_channels):
+    """Raise ValueError if the channel masks do not fit the order of a likelihood's parameters."""
+    if num_channels == 1 or likelihood.couples_channels:
+        return
+    if not isinstance(likelihood, (heads.Bernoulli, heads.Categorical)):
+        # Others hold one parameter of all channels, then the next: the scale of R would see R.
+        raise ValueError(
+            f"On images of {num_channels} channels the masks order the channels, so the parameters "
+            "of a channel must lie side by side, as Bernoulli and Categorical have them, or the "
+            f"likelihood must couple the channels. Received {likelihood!r}."
+        )
