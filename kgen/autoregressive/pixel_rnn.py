@@ -3,7 +3,7 @@
 import keras
 
 from kgen import checks, heads
-from kgen.autoregressive.convolutional import num_passes
+from kgen.autoregressive.convolutional import channel_groups, num_passes
 from kgen.autoregressive.naive import naive_fill
 from kgen.autoregressive.pixels import PixelByPixel, check_likelihood
 from kgen.networks import pixel_rnn
@@ -75,14 +75,13 @@ class PixelRNN(PixelByPixel, ObjectiveModel):
         """
         image_shape = checks.image_shape(image_shape)
         likelihood = check_likelihood(likelihood or heads.Categorical(256))
-        _check_layout(likelihood, image_shape[-1])
         network = pixel_rnn(
             image_shape,
             likelihood.params_size(image_shape),
             kind=kind,
             hidden_units=hidden_units,
             num_layers=num_layers,
-            channel_groups=num_passes(likelihood, image_shape),
+            channel_groups=channel_groups(likelihood, image_shape),
         )
         return cls(network, likelihood=likelihood, **kwargs)
 
@@ -100,17 +99,4 @@ class PixelRNN(PixelByPixel, ObjectiveModel):
             temperature,
             likelihood=self.likelihood,
             passes=num_passes(self.likelihood, self.image_shape),
-        )
-
-
-def _check_layout(likelihood, num_channels):
-    """Raise ValueError if the channel masks do not fit the order of a likelihood's parameters."""
-    if num_channels == 1 or likelihood.couples_channels:
-        return
-    if not isinstance(likelihood, (heads.Bernoulli, heads.Categorical)):
-        # Others hold one parameter of all channels, then the next: the scale of R would see R.
-        raise ValueError(
-            f"On images of {num_channels} channels the masks order the channels, so the parameters "
-            "of a channel must lie side by side, as Bernoulli and Categorical have them, or the "
-            f"likelihood must couple the channels. Received {likelihood!r}."
         )
