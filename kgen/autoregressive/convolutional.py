@@ -60,7 +60,7 @@ def num_passes(likelihood, image_shape):
 
 
 def channel_groups(likelihood, image_shape):
-    """In how many groups masks order the channels of a network: 1 where the likelihood couples them.
+    """How many groups of channels a network orders by masks: 1 where the likelihood couples them.
 
     Raises:
         ValueError: if the likelihood's parameters do not lie channel by channel, so that the scale
