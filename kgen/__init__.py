@@ -2,6 +2,7 @@
 
 from kgen import adversarial as adversarial
 from kgen import autoencoding as autoencoding
+from kgen import autoregressive as autoregressive
 from kgen import evaluation as evaluation
 from kgen import heads as heads
 from kgen import layers as layers
@@ -19,6 +20,8 @@ from kgen.autoencoding import VAE as VAE
 from kgen.autoencoding import VQVAE as VQVAE
 from kgen.autoencoding import AdversarialAutoencoder as AdversarialAutoencoder
 from kgen.autoencoding import Autoencoder as Autoencoder
+from kgen.autoregressive import MADE as MADE
+from kgen.autoregressive import NADE as NADE
 from kgen.training import AdversarialModel as AdversarialModel
 from kgen.training import ObjectiveModel as ObjectiveModel
 from kgen.version import __version__ as __version__
