@@ -20,6 +20,8 @@ from kgen.autoencoding import VAE as VAE
 from kgen.autoencoding import VQVAE as VQVAE
 from kgen.autoencoding import AdversarialAutoencoder as AdversarialAutoencoder
 from kgen.autoencoding import Autoencoder as Autoencoder
+from kgen.autoregressive import MADE as MADE
+from kgen.autoregressive import NADE as NADE
 from kgen.autoregressive import GatedPixelCNN as GatedPixelCNN
 from kgen.autoregressive import PixelCNN as PixelCNN
 from kgen.autoregressive import PixelCNNPlusPlus as PixelCNNPlusPlus

@@ -1,6 +1,8 @@
 """Functions that return a plain `keras.Model` for any image shape. No loss in here."""
 
+from kgen.networks.autoregressive import made_network as made_network
 from kgen.networks.autoregressive import masked_autoregressive as masked_autoregressive
+from kgen.networks.autoregressive import nade_network as nade_network
 from kgen.networks.conditional import label_conditioned_generator as label_conditioned_generator
 from kgen.networks.conditional import projection_discriminator as projection_discriminator
 from kgen.networks.convolutional import convolutional_decoder as convolutional_decoder

@@ -1,11 +1,11 @@
-"""A masked network: all conditionals of an autoregressive model in one pass."""
+"""Networks that give all conditionals of an autoregressive model in one pass."""
 
 import keras
 import numpy as np
 from keras import layers
 
 from kgen import checks
-from kgen.layers import MaskedDense
+from kgen.layers import MaskedConditionals, MaskedDense, SharedConditionals
 
 
 def masked_autoregressive(
@@ -75,3 +75,83 @@ def masked_autoregressive(
     outputs = layers.Reshape((event_dim, params_per_dim), dtype="float32")(outputs)
     all_inputs = inputs if context is None else [inputs, context]
     return keras.Model(all_inputs, outputs, name="masked_autoregressive")
+
+
+def made_network(
+    image_shape,
+    params_per_entry=1,
+    *,
+    hidden_units=(500,),
+    num_masks=1,
+    order_agnostic=False,
+    activation="relu",
+    seed=0,
+):
+    """The network of `kgen.MADE`: the parameters of each entry, given the entries before it.
+
+    An entry is one channel of one pixel. See `kgen.layers.MaskedConditionals` for the masks.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        params_per_entry: int >= 1, such as `likelihood.params_size((1,))`.
+        hidden_units: sizes of the hidden layers, first to last; at least one.
+        num_masks: int >= 1.
+        order_agnostic: bool, whether each mask but the first has an order of its own.
+        activation: of the hidden layers.
+        seed: int, of the masks.
+
+    Returns:
+        keras.Model from float32 `(batch, *image_shape)` in [0, 1], with several masks from the list
+        of it and the int32 scalar index of a mask, to float32
+        `(batch, height, width, channels * params_per_entry)`, channel after channel.
+
+    Raises:
+        ValueError: for a size below its minimum, or `order_agnostic` with a single mask.
+
+    Reference:
+        Germain et al. 2015, "MADE: Masked Autoencoder for Distribution Estimation".
+    """
+    layer = MaskedConditionals(
+        hidden_units,
+        params_per_entry,
+        num_masks=num_masks,
+        order_agnostic=order_agnostic,
+        activation=activation,
+        seed=seed,
+    )
+    index = keras.Input(batch_shape=(), dtype="int32", name="mask_index")
+    return _image_network(image_shape, layer, [index] if num_masks > 1 else [], "made")
+
+
+def nade_network(image_shape, params_per_entry=1, *, hidden_units=500):
+    """The network of `kgen.NADE`: the parameters of each entry, given the entries before it.
+
+    An entry is one channel of one pixel. See `kgen.layers.SharedConditionals`.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        params_per_entry: int >= 1, such as `likelihood.params_size((1,))`.
+        hidden_units: int >= 1.
+
+    Returns:
+        keras.Model from float32 `(batch, *image_shape)` in [0, 1] to float32
+        `(batch, height, width, channels * params_per_entry)`, channel after channel.
+
+    Raises:
+        ValueError: for a size below its minimum.
+
+    Reference:
+        Larochelle & Murray 2011, "The Neural Autoregressive Distribution Estimator".
+    """
+    return _image_network(
+        image_shape, SharedConditionals(hidden_units, params_per_entry), [], "nade"
+    )
+
+
+def _image_network(image_shape, layer, more_inputs, name):
+    """A layer on the entries of images, row by row, left to right, channel after channel."""
+    *sides, channels = checks.image_shape(image_shape)
+    images = keras.Input((*sides, channels), dtype="float32", name="images")
+    params = layer(layers.Flatten(dtype="float32")(images), *more_inputs)
+    params = layers.Reshape((*sides, channels * layer.params_per_entry), dtype="float32")(params)
+    return keras.Model([images, *more_inputs] if more_inputs else images, params, name=name)
