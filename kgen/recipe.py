@@ -311,16 +311,18 @@ def image_generator(config, name, build, *, labels=False):
     return metrics
 
 
-def pixel_model(config, name, build, *, labels=False, binarize=None):
+def pixel_model(config, name, build, *, labels=False, optimizer=None):
     """Train, measure, draw and publish a model of exact likelihood: what their recipes share.
 
     Args:
-        config: the configuration, with `dataset`, `data_dir`, `batch_size`, `epochs`,
-            `learning_rate`, `strategy`, `mixed_precision`, `seed`, `run_dir`, `export_dir`.
+        config: the configuration, with `dataset`, `train_split`, `test_split`, `data_dir`,
+            `binarize`, `batch_size`, `epochs`, `learning_rate`, `strategy`, `mixed_precision`,
+            `seed`, `run_dir`, `export_dir`.
         name: the recipe's.
-        build: function from the configuration to the model.
+        build: function from the configuration to the model, not yet compiled.
         labels: bool, whether the model trains on `(images, labels)`.
-        binarize: as for `kgen.data.load`.
+        optimizer: function from the number of steps to an optimizer; by default Adam, whose
+            learning rate falls to 0 along a cosine.
 
     Returns:
         The metrics that it writes.
@@ -329,29 +331,29 @@ def pixel_model(config, name, build, *, labels=False, binarize=None):
     replicas = strategy(config.strategy)
     set_up(config)
     check_folders(config, name)
+    binarize = None if config.binarize == "none" else config.binarize
     load = dict(
         batch_size=config.batch_size,
         seed=config.seed,
         data_dir=config.data_dir or None,
         labels=labels,
-        binarize=binarize,
     )
-    train = data.load(config.dataset, "train", shuffle=True, **load)
-    test = data.load(config.dataset, "test", **load)
+    train = data.load(config.dataset, config.train_split, shuffle=True, binarize=binarize, **load)
+    # A figure is measured on one draw, whatever epoch it is.
+    test_binarize = "fixed" if binarize == "dynamic" else binarize
+    test = data.load(config.dataset, config.test_split, binarize=test_binarize, **load)
     steps = config.epochs * int(train.cardinality())
     with replicas.scope():
         model = build(config)
-        decay = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
-        model.compile(keras.optimizers.Adam(decay))
+        model.compile((optimizer or _cosine_adam(config))(steps))
     check_folders(config, name, model=model)
     backup = callbacks.BackupAndRestore(f"{config.run_dir}/backup", fingerprint=fingerprint(config))
-    first = next(iter(test))
-    images, of_class = first if labels else (first, None)
-    images, of_class = images[:8], None if of_class is None else of_class[:8]
+    images, classes = next(iter(test)) if labels else (next(iter(test)), None)
+    images, classes = images[:8], None if classes is None else classes[:8]
     pictures = {
         "samples": lambda model: plots.sample_grid(model, seed=config.seed),
         "completions": lambda model: plots.completion_grid(
-            model, images, of_class, seed=config.seed
+            model, images, classes, seed=config.seed
         ),
     }
     seconds = {}
@@ -367,23 +369,31 @@ def pixel_model(config, name, build, *, labels=False, binarize=None):
                 backup,  # Last: once an epoch is backed up, it is not run again.
             ],
         )
-    if not replicas.extended.should_checkpoint:
-        return {}
     with timer(seconds, "evaluation"):
-        nats = mean_term(model, test, "loss")
-        bits = mean_term(model, test, "bits_per_dim")
+        nats = mean_term(model, test, "loss")["value"]
     metrics = {
-        "test_nll": dict(
-            value=nats["value"], protocol="-log p(x), mean over the test images, nats"
-        ),
-        "test_bits_per_dim": dict(
-            value=bits["value"],
-            protocol=f"exact, mean over the test images, {model.num_levels} levels",
-        ),
+        "test_negative_log_likelihood": dict(
+            value=nats,
+            bits_per_dim=float(evaluation.bits_per_dim(-nats, model.image_shape)),
+            protocol=f"exact -log p, mean over the test images, nats, {model.num_levels} levels"
+            + (", given the label" if labels else ""),
+        )
     }
-    protocol = f"{config.dataset}, binarize={binarize or 'none'}"
+    if not replicas.extended.should_checkpoint:
+        return metrics
     publish(
-        model, name, config, metrics=metrics, pictures=pictures, seconds=seconds, protocol=protocol
+        model,
+        name,
+        config,
+        metrics=metrics,
+        pictures=pictures,
+        seconds=seconds,
+        protocol=f"{config.dataset}, binarize={config.binarize}",
     )
     backup.clear()
     return metrics
+
+
+def _cosine_adam(config):
+    decay = keras.optimizers.schedules.CosineDecay
+    return lambda steps: keras.optimizers.Adam(decay(config.learning_rate, steps))

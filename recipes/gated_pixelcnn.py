@@ -19,7 +19,12 @@ class Config:
     """The flags, with their defaults and help."""
 
     dataset: str = option("digits", "any TFDS data set of images; digits needs no network")
+    train_split: str = option("train", "split to train on, such as train[:90%]")
+    test_split: str = option("test", "split to measure on, such as train[90%:]")
     data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
+    binarize: str = option(
+        "none", "none, threshold, fixed (one draw a pixel) or dynamic (an epoch)"
+    )
     filters: int = option(32, "channels of a stack")
     num_layers: int = option(6, "gated layers")
     labels: bool = option(True, "generate from the data's labels")
@@ -41,9 +46,10 @@ TINY = Config(filters=4, num_layers=2, epochs=1, batch_size=500)
 def build(config):
     """The model of a configuration, not yet compiled."""
     info = data.info(config.dataset, data_dir=config.data_dir or None)
+    num_levels = info.num_levels if config.binarize == "none" else 2
     return kgen.GatedPixelCNN.for_images(
         info.image_shape,
-        likelihood=heads.Categorical(info.num_levels),
+        likelihood=heads.Categorical(num_levels),
         num_classes=info.num_classes if config.labels else None,
         filters=config.filters,
         num_layers=config.num_layers,

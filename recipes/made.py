@@ -9,10 +9,9 @@ Reference: Germain et al. 2015, "MADE: Masked Autoencoder for Distribution Estim
 import dataclasses
 
 import keras
-import numpy as np
 
 import kgen
-from kgen import callbacks, checks, data, evaluation, heads, plots, recipe
+from kgen import checks, data, heads, recipe
 from kgen.recipe import option
 
 
@@ -59,77 +58,15 @@ def build(config):
     )
 
 
-def completion_grid(model, images, *, num_completions=3, seed=0):
-    """A column an image: the image, its upper half, and completions of that half."""
-    known = np.zeros(images.shape[:-1], bool)
-    known[:, : images.shape[1] // 2] = True
-    rows = [images, np.where(known[..., None], images, 0.5).astype("float32")]
-    for index in range(num_completions):
-        rows.append(np.asarray(model.complete(images, known, seed=seed + index)))
-    return plots.image_grid(np.concatenate(rows), columns=len(images))
-
-
 def main(config):
     """Train, evaluate, draw, export. Returns the metrics that it writes."""
-    # First: a strategy of several workers must exist before TensorFlow does anything else.
-    strategy = recipe.strategy(config.strategy)
-    recipe.set_up(config)
-    recipe.check_folders(config, "made")
-    binarize = None if config.binarize == "none" else config.binarize
-    load = dict(batch_size=config.batch_size, seed=config.seed, data_dir=config.data_dir or None)
-    train = data.load(config.dataset, config.train_split, shuffle=True, binarize=binarize, **load)
-    # A figure is measured on one draw, whatever epoch it is.
-    test_binarize = "fixed" if binarize == "dynamic" else binarize
-    test = data.load(config.dataset, config.test_split, binarize=test_binarize, **load)
-    test_images = np.concatenate(list(test.take(1)))[:12]
-
-    with strategy.scope():
-        model = build(config)
-        model.compile(keras.optimizers.Adam(config.learning_rate))
-    recipe.check_folders(config, "made", model=model)
-    backup = callbacks.BackupAndRestore(
-        f"{config.run_dir}/backup", fingerprint=recipe.fingerprint(config)
-    )
-    pictures = {
-        "samples": lambda model: plots.sample_grid(model, seed=config.seed),
-        "completions": lambda model: completion_grid(model, test_images, seed=config.seed),
-    }
-    seconds = {}
-    with recipe.timer(seconds, "training"):
-        model.fit(
-            train,
-            validation_data=test,
-            epochs=config.epochs,
-            verbose=recipe.verbosity(),
-            callbacks=[
-                keras.callbacks.TensorBoard(config.run_dir),
-                callbacks.PictureLogger(config.run_dir, pictures, every=max(1, config.epochs // 5)),
-                backup,  # Last: once an epoch is backed up, it is not run again.
-            ],
-        )
-    with recipe.timer(seconds, "evaluation"):
-        metric = recipe.mean_term(model, test, "loss")
-        bits = evaluation.bits_per_dim(-metric["value"], model.image_shape)
-        metrics = {
-            "test_negative_log_likelihood": dict(
-                value=metric["value"],
-                bits_per_dim=float(bits),
-                protocol=f"exact -log p, {metric['protocol']}",
-            )
-        }
-    if not strategy.extended.should_checkpoint:
-        return metrics
-    recipe.publish(
-        model,
-        "made",
+    # A constant rate: each mask is trained in its turn until the end.
+    return recipe.pixel_model(
         config,
-        metrics=metrics,
-        pictures=pictures,
-        seconds=seconds,
-        protocol=f"{config.dataset}, binarize={config.binarize}",
+        "made",
+        build,
+        optimizer=lambda steps: keras.optimizers.Adam(config.learning_rate),
     )
-    backup.clear()
-    return metrics
 
 
 if __name__ == "__main__":

@@ -19,7 +19,12 @@ class Config:
     """The flags, with their defaults and help."""
 
     dataset: str = option("digits", "any TFDS data set of images; digits needs no network")
+    train_split: str = option("train", "split to train on, such as train[:90%]")
+    test_split: str = option("test", "split to measure on, such as train[90%:]")
     data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
+    binarize: str = option(
+        "none", "none, threshold, fixed (one draw a pixel) or dynamic (an epoch)"
+    )
     kind: str = option("row", "row (Row LSTM) or diagonal (Diagonal BiLSTM, slower)")
     hidden_units: int = option(32, "features of an LSTM")
     num_layers: int = option(4, "LSTM layers")
@@ -41,9 +46,10 @@ TINY = Config(hidden_units=2, num_layers=1, epochs=1, batch_size=500)
 def build(config):
     """The model of a configuration, not yet compiled."""
     info = data.info(config.dataset, data_dir=config.data_dir or None)
+    num_levels = info.num_levels if config.binarize == "none" else 2
     return kgen.PixelRNN.for_images(
         info.image_shape,
-        likelihood=heads.Categorical(info.num_levels),
+        likelihood=heads.Categorical(num_levels),
         kind=config.kind,
         hidden_units=config.hidden_units,
         num_layers=config.num_layers,

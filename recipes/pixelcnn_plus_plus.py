@@ -20,7 +20,12 @@ class Config:
     """The flags, with their defaults and help."""
 
     dataset: str = option("digits", "any TFDS data set of images; digits needs no network")
+    train_split: str = option("train", "split to train on, such as train[:90%]")
+    test_split: str = option("test", "split to measure on, such as train[90%:]")
     data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
+    binarize: str = option(
+        "none", "none, threshold, fixed (one draw a pixel) or dynamic (an epoch)"
+    )
     filters: int = option(32, "channels of a stream")
     num_blocks: int = option(1, "residual blocks a scale, on the way down")
     num_scales: int = option(0, "scales of the U-net; 0: as many as the images allow, at most 3")
@@ -46,9 +51,10 @@ TINY = Config(filters=4, num_scales=1, num_components=2, epochs=1, batch_size=50
 def build(config):
     """The model of a configuration, not yet compiled."""
     info = data.info(config.dataset, data_dir=config.data_dir or None)
+    num_levels = info.num_levels if config.binarize == "none" else 2
     return kgen.PixelCNNPlusPlus.for_images(
         info.image_shape,
-        likelihood=heads.DiscretizedLogisticMixture(info.num_levels, config.num_components),
+        likelihood=heads.DiscretizedLogisticMixture(num_levels, config.num_components),
         filters=config.filters,
         num_blocks=config.num_blocks,
         num_scales=config.num_scales or None,
