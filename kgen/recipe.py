@@ -193,13 +193,16 @@ def report(metrics, data_protocol):
     """Print each figure with its protocol.
 
     Args:
-        metrics: dict of name -> dict with `value`, `protocol` and perhaps `bits_per_dim`.
+        metrics: dict of name -> dict with `value`, `protocol` and perhaps `standard_deviation` and
+            `bits_per_dim`.
         data_protocol: what every figure was measured on.
     """
     print(f"On {data_protocol}:")
     for name, metric in metrics.items():
+        spread = metric.get("standard_deviation")
+        spread = "" if spread is None else f" +- {spread:.3f}"
         bits = f", {metric['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in metric else ""
-        print(f"  {name:32} {metric['value']:10.3f}{bits}   ({metric['protocol']})")
+        print(f"  {name:32} {metric['value']:10.3f}{spread}{bits}   ({metric['protocol']})")
         metric["data"] = data_protocol
 
 
@@ -278,6 +281,13 @@ def image_generator(config, name, build, *, labels=False):
         "interpolations": lambda model: plots.interpolation_grid(model, seed=config.seed),
     }
     seconds = {}
+    is_chief = replicas.extended.should_checkpoint
+    if is_chief:
+        # Before the training: data without labels must not fail after it.
+        with timer(seconds, "classifier"):
+            features = evaluation.classifier_features(
+                config.dataset, cache_dir=config.classifier_dir, data_dir=config.data_dir or None
+            )
     with timer(seconds, "training"):
         model.fit(
             train,
@@ -289,16 +299,14 @@ def image_generator(config, name, build, *, labels=False):
                 backup,  # Last: once an epoch is backed up, it is not run again.
             ],
         )
-    if not replicas.extended.should_checkpoint:
+    if not is_chief:
         return {}
     with timer(seconds, "evaluation"):
-        features = evaluation.classifier_features(
-            config.dataset, cache_dir=config.classifier_dir, data_dir=config.data_dir or None
-        )
         metrics = evaluation.sample_quality(
             model,
             test,
-            features,
+            features.extractor,
+            classifier=features.classifier,
             num_samples=config.num_samples,
             train=data.load(config.dataset, "train", **load),
             seed=config.seed,

@@ -188,12 +188,6 @@ def train(model, backup, config):
     )
 
 
-def first_images(split, config):
-    """At most `num_samples` images of a split."""
-    batches = data.load(config.dataset, split, data_dir=config.data_dir or None)
-    return np.concatenate(list(batches.as_numpy_iterator()))[: config.num_samples]
-
-
 def table(grids, titles, row_names):
     """A picture of pictures, one a cell, each with its title.
 
@@ -236,8 +230,8 @@ def main(config):
     features = evaluation.classifier_features(
         config.dataset, cache_dir=config.classifier_dir, data_dir=config.data_dir or None
     )
-    real = first_images("test", config)
-    statistics = evaluation.feature_statistics(real, features.extractor)
+    load = dict(batch_size=500, data_dir=config.data_dir or None)
+    real, real_train = (data.load(config.dataset, split, **load) for split in ("test", "train"))
     but = ("methods", "settings", "num_samples", "classifier_dir")
     seconds, metrics, backups, grids, diverged, best = {}, {}, [], {}, [], None
     for setting in settings:
@@ -257,12 +251,22 @@ def main(config):
                 print(f"{cell}: {error}", flush=True)
                 diverged.append(cell)
                 continue
-            samples = evaluation.draw_samples(model, len(real), seed=config.seed)
-            distance = evaluation.frechet_distance(statistics, samples, features.extractor)
+            quality = evaluation.sample_quality(
+                model,
+                real,
+                features.extractor,
+                num_samples=config.num_samples,
+                train=real_train,
+                seed=config.seed,
+            )
+            # The floor is the same in all cells.
+            floor = quality["frechet_distance_of_real_images"]
+            distance = quality["frechet_distance"]
             distance["protocol"] += f", after {config.generator_steps} generator steps"
             metrics[f"frechet_distance_{cell}"] = distance
-            grids[cell] = plots.image_grid(samples[:36])
-            print(f"{cell}: Frechet distance {distance['value']:.1f}", flush=True)
+            grids[cell] = plots.sample_grid(model, num_samples=36, seed=config.seed)
+            spread = distance["standard_deviation"]
+            print(f"{cell}: Frechet distance {distance['value']:.1f} +- {spread:.1f}", flush=True)
             if best is None or distance["value"] < best[1]["value"]:
                 best = cell, distance, model
     if not strategy.extended.should_checkpoint:
@@ -273,9 +277,7 @@ def main(config):
     metrics["frechet_distance"] = dict(
         distance, cell=cell, protocol=f"{distance['protocol']}; the smallest of the cells: {cell}"
     )
-    metrics["frechet_distance_of_real_images"] = evaluation.frechet_distance(
-        statistics, first_images("train", config)[: len(real)], features.extractor
-    )
+    metrics["frechet_distance_of_real_images"] = floor
     protocol = f"cells, of {len(backups)}, whose loss was infinite or not a number"
     metrics["num_diverged"] = dict(value=len(diverged), cells=diverged, protocol=protocol)
 

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 import kgen
-from kgen import callbacks, data, plots, recipe
+from kgen import callbacks, data, evaluation, plots, recipe
 from kgen.recipe import option
 
 
@@ -62,14 +62,6 @@ def as_arrays(batches):
     return np.concatenate(images), np.concatenate(labels)
 
 
-def labelled_samples(model, labels, seed):
-    """One sample a label."""
-    chunks = [labels[start : start + 500] for start in range(0, len(labels), 500)]
-    return np.concatenate(
-        [model.sample(len(c), labels=c, seed=seed + i).numpy() for i, c in enumerate(chunks)]
-    )
-
-
 def rightness(train, test, config):
     """How many of the trees classify each test image rightly.
 
@@ -108,7 +100,7 @@ def accuracies(model, train, test, config):
     """
     images, labels = train
     wanted = np.resize(labels, config.num_generated or len(labels))
-    generated = labelled_samples(model, wanted, config.seed)
+    generated = evaluation.draw_samples(model, len(wanted), labels=wanted, seed=config.seed)
     sources = {
         "real": (images, labels),
         "generated": (generated, wanted),

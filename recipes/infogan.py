@@ -119,6 +119,9 @@ def main(config):
     # Training sees no label; only the figures do.
     train = data.load(config.dataset, "train", shuffle=True, **load)
     test = data.load(config.dataset, "test", **load)
+    labelled = {
+        split: data.load(config.dataset, split, labels=True, **load) for split in ("train", "test")
+    }
 
     with strategy.scope():
         model = build(config)
@@ -153,10 +156,8 @@ def main(config):
         )
     with recipe.timer(seconds, "evaluation"):
         metrics = {
-            f"{split}_matched_accuracy": agreement(
-                model, data.load(config.dataset, split, labels=True, **load)
-            )
-            for split in ("train", "test")
+            f"{split}_matched_accuracy": agreement(model, batches)
+            for split, batches in labelled.items()
         }
         for name in ("mutual_information", "category_information"):
             metrics[name] = recipe.mean_term(model, test, name)

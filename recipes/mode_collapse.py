@@ -20,7 +20,6 @@ import pathlib
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import kgen
 from kgen import adversarial, callbacks, data, evaluation, networks, plots, recipe
@@ -128,8 +127,6 @@ def train(model, dataset, config, backup):
     if not backup.path.exists():
         for path in backup.backup_dir.glob("points_*.npy"):
             path.unlink()
-    # As a graph, because each row has noise of its own, which is slow operation by operation.
-    sample = tf.function(lambda: model.sample(config.num_samples, seed=config.seed))
     moments = {}
     for moment in range(1, config.num_moments + 1):
         epochs = math.ceil(num_epochs * moment / config.num_moments)
@@ -137,7 +134,7 @@ def train(model, dataset, config, backup):
         path = backup.backup_dir / f"points_{moment}.npy"
         if not path.exists():
             with plots.replace_atomically(path) as stream:
-                np.save(stream, sample().numpy())
+                np.save(stream, model.sample(config.num_samples, seed=config.seed).numpy())
         moments[epochs * len(batches)] = np.load(path)
     return moments
 

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from kgen import callbacks, serving
 
@@ -58,6 +59,29 @@ def test_tiny(name, classifier_dir, tmp_path):
     )
     module.main(config)
     assert serving.list_versions(results) == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["gan", "infogan"])
+def test_data_without_labels_are_refused_before_the_training(name, tmp_path, monkeypatch):
+    for split in ("train", "test"):
+        (tmp_path / "images" / split).mkdir(parents=True)
+        for index in range(2):
+            Image.new("L", (8, 8)).save(tmp_path / "images" / split / f"{index}.png")
+
+    def fit(self, *arguments, **keywords):
+        raise AssertionError("It trained first.")
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    module = importlib.import_module(f"recipes.{name}")
+    config = dataclasses.replace(
+        module.TINY,
+        dataset=f"image_folder/size=8,channels=1,source={tmp_path / 'images'}",
+        data_dir=str(tmp_path / "tfds"),
+        batch_size=2,
+        **folders(tmp_path),
+    )
+    with pytest.raises(ValueError, match="no labels|no single integer label"):
+        module.main(config)
 
 
 def test_ablation_counts_steps_and_not_epochs(tmp_path):

@@ -48,13 +48,14 @@ def classifier_features(
 
     Features of ImageNet say little about grey images of 28 x 28. These are cheap, and made for the
     data; they compare only with figures of the same classifier. It is trained once and kept as
-    `<cache_dir>/<dataset>.keras`, with `<dataset>.json` beside it; one that was trained with other
+    `<cache_dir>/<name>.keras`, with `<name>.json` beside it; one that was trained with other
     arguments is trained anew. Initial weights and the order of the data have seeds of their own, so
     the global seed is neither read nor moved. Everything is float32, whatever the global policy.
 
     Args:
-        dataset: name of a data set with labels and with splits "train" and "test", as in
-            `kgen.data.load`.
+        dataset: name of a data set with labels and with splits "train" and "test", or a TFDS
+            builder of one, as in `kgen.data.load`. A builder is known by its full name, with
+            configuration and version.
         cache_dir: folder for the classifier.
         epochs: int >= 1.
         seed: int, of the initial weights and of the order of the data.
@@ -67,30 +68,35 @@ def classifier_features(
         `ClassifierFeatures`.
 
     Raises:
-        ValueError: for an unknown data set, one without labels, or other channels than it has.
+        ValueError: for an unknown data set, one without labels or of a single class, or other
+            channels than it has.
     """
-    if not isinstance(dataset, str):
-        raise ValueError(f"dataset must be the name of a data set, received {dataset!r}.")
     checks.positive_integer("epochs", epochs)
     info = data.info(dataset, data_dir=data_dir)
+    name = dataset if isinstance(dataset, str) else dataset.info.full_name
     data_shape = checks.image_shape(info.image_shape)
     image_shape = data_shape if image_shape is None else checks.image_shape(image_shape)
     if info.num_classes is None:
-        raise ValueError(f"'{dataset}' has no labels to learn: choose a data set with classes.")
+        raise ValueError(f"'{name}' has no labels to learn: choose a data set with classes.")
+    if info.num_classes < 2:
+        raise ValueError(
+            f"'{name}' has a single class, '{info.class_names[0]}', which a classifier gets right "
+            "without a look at the images: choose a data set with several."
+        )
     if image_shape[-1] != data_shape[-1]:
         raise ValueError(
-            f"image_shape {image_shape} has other channels than the images of '{dataset}', "
+            f"image_shape {image_shape} has other channels than the images of '{name}', "
             f"{data_shape}. A classifier of other images sees {data_shape[-1]} channel(s) only."
         )
     configuration = dict(
         version=_VERSION,
-        dataset=dataset,
+        dataset=name,
         image_shape=list(image_shape),
         num_classes=info.num_classes,
         epochs=epochs,
         seed=seed,
     )
-    path = pathlib.Path(cache_dir) / f"{_plain(dataset)}.keras"
+    path = pathlib.Path(cache_dir) / f"{_plain(name)}.keras"
     with _float32():
         classifier, accuracy = _read(path, configuration)
         if classifier is None:
@@ -98,14 +104,12 @@ def classifier_features(
                 _split(dataset, split, data_shape, image_shape, seed=seed, data_dir=data_dir)
                 for split in ("train", "test")
             ]
-            classifier = _network(dataset, image_shape, info.num_classes, seed)
+            classifier = _network(name, image_shape, info.num_classes, seed)
             accuracy = _train(classifier, *splits, epochs=epochs, verbose=verbose)
             _write(path, classifier, configuration, accuracy)
         features = classifier.get_layer(_FEATURES).output
         extractor = keras.Model(classifier.input, features, name=classifier.name)
-    protocol = (
-        f"classifier of {dataset}, test accuracy {accuracy:.4f}, {epochs} epochs, seed {seed}"
-    )
+    protocol = f"classifier of {name}, test accuracy {accuracy:.4f}, {epochs} epochs, seed {seed}"
     if image_shape != data_shape:
         protocol += f", images resized to {image_shape[0]}x{image_shape[1]}"
     extractor.protocol = f"penultimate layer of the {protocol}"
@@ -164,7 +168,7 @@ def inception_features(image_shape):
     return extractor
 
 
-def _network(dataset, image_shape, num_classes, seed):
+def _network(name, image_shape, num_classes, seed):
     """Convolutions with batch normalization, each halving the sides; then two dense layers."""
     seeds = iter(range(100 * seed, 100 * seed + 100))
 
@@ -184,7 +188,7 @@ def _network(dataset, image_shape, num_classes, seed):
         _FEATURES_DIM, activation="relu", name=_FEATURES, kernel_initializer=initializer()
     )(layers.Flatten()(x))
     outputs = layers.Dense(num_classes, name="logits", kernel_initializer=initializer())(x)
-    return keras.Model(inputs, outputs, name=f"classifier_{_plain(dataset)}")
+    return keras.Model(inputs, outputs, name=f"classifier_{_plain(name)}")
 
 
 def _train(classifier, train, test, *, epochs, verbose):
@@ -255,9 +259,9 @@ def _digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _plain(dataset):
+def _plain(name):
     """A name that is fit for files and for TensorFlow's scopes."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", dataset)
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
 
 
 @contextlib.contextmanager

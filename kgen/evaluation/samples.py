@@ -3,70 +3,155 @@
 import math
 
 import numpy as np
-import tensorflow as tf
 
-from kgen import checks
-from kgen.evaluation.features import image_batches
-from kgen.evaluation.frechet import feature_statistics, frechet_distance
+from kgen import checks, heads
+from kgen.evaluation.features import all_features, describe, image_batches
+from kgen.evaluation.frechet import FeatureStatistics, feature_statistics, frechet_distance
 from kgen.evaluation.inception import inception_score
 from kgen.evaluation.kernel import kernel_distance
 from kgen.evaluation.manifold import precision_recall_density_coverage
 
 
-def draw_samples(model, num_samples, *, batch_size=500, seed=0):
+def draw_samples(model, num_samples, *, labels=None, batch_size=500, seed=0):
     """Samples of a model, in batches of bounded memory.
 
     Args:
         model: a model with the verb `sample`.
         num_samples: int >= 1.
-        batch_size: int >= 1, samples a call; batch i is `sample(batch_size, seed=seed + i)`, the
-            last one cut.
-        seed: int.
+        labels: for a model of labels, ints `(num_samples,)`, or None for its own choice.
+        batch_size: int >= 1, samples a call.
+        seed: int. The seed of batch i is the first number of
+            `heads.fold_in(heads.as_seed(seed), i, 0)`, so that draws with the seeds 0 and 1 have
+            nothing in common, not even shifted by a batch.
 
     Returns:
         NumPy array, float32 `(num_samples, *image_shape)`.
+
+    Raises:
+        ValueError: for numbers out of range, or another number of labels.
     """
     checks.positive_integer("num_samples", num_samples)
-    batch_size = min(checks.positive_integer("batch_size", batch_size), num_samples)
-    # As a graph: each row has noise of its own, which is slow operation by operation.
-    sample = tf.function(lambda seed: model.sample(batch_size, seed=seed), autograph=False)
-    seeds = range(seed, seed + math.ceil(num_samples / batch_size))
-    batches = [sample(tf.constant(value, tf.int32)).numpy() for value in seeds]
-    return np.concatenate(batches)[:num_samples]
+    checks.positive_integer("batch_size", batch_size)
+    if labels is not None and np.shape(labels) != (num_samples,):
+        raise ValueError(
+            f"Expected {num_samples} labels, one a sample, received shape {np.shape(labels)}."
+        )
+    batches = []
+    for index, start in enumerate(range(0, num_samples, batch_size)):
+        stop = min(start + batch_size, num_samples)
+        given = {} if labels is None else dict(labels=labels[start:stop])
+        samples = model.sample(stop - start, seed=_folded(seed, index), **given)
+        batches.append(np.asarray(samples))
+    return np.concatenate(batches)
 
 
-def sample_quality(model, real, features, *, num_samples=10_000, train=None, seed=0):
+def sample_quality(
+    model,
+    real,
+    extractor,
+    *,
+    classifier=None,
+    num_samples=10_000,
+    train=None,
+    num_draws=5,
+    seed=0,
+):
     """Frechet and kernel distance, precision, recall, density, coverage, and Inception Score form.
+
+    Each figure is the mean over `num_draws` draws of samples, beside its standard deviation: two
+    models whose figures differ by less are not told apart. It is the chance in the samples alone.
+    That in the real images is the same for all models, and that of another training not in it.
 
     Args:
         model: a model with the verb `sample`.
         real: tf.data.Dataset of batches of test images, or an array. At most `num_samples` of them
             are used.
-        features: `ClassifierFeatures`, as `classifier_features` gives.
-        num_samples: int >= 2, samples to draw; the figures are of as many as there are real images
-            or fewer, so that both sets have the same size.
+        extractor: built keras.Model from images to vectors `(batch, dim)`: that of
+            `classifier_features`, that of `inception_features`, or any other.
+        classifier: built keras.Model from images to logits `(batch, num_classes)`, as
+            `classifier_features` gives; or None for no `inception_score`.
+        num_samples: int >= 2, samples a draw; as many as there are real images or fewer, so that
+            both sets have the same size.
         train: training images, or None. With them, `frechet_distance_of_real_images` is the floor:
-            the distance of as many training images to the same test images.
-        seed: int, of the samples.
+            the distance of as many training images to the same test images, over up to `num_draws`
+            random sets without a common image. The features of all training images are computed.
+        num_draws: int >= 1. Time grows with it.
+        seed: int >= 0, of the samples, of the sets of training images and of the kernel distance's
+            subsets.
 
     Returns:
-        dict of name -> dict with `value` and `protocol`.
+        dict of name -> dict with `value`, `standard_deviation` and `standard_error` (of the mean)
+        over the draws, `num_draws`, `protocol`, and the counts. With one draw the spread is that of
+        the single figure, where it has one: the kernel distance's over its subsets.
     """
     checks.at_least("num_samples", num_samples, 2)
+    checks.positive_integer("num_draws", num_draws)
+    checks.integer_at_least("seed", seed, 0)
     real = _first("real", real, num_samples)
-    generated = draw_samples(model, len(real), seed=seed)
-    statistics = feature_statistics(real, features.extractor)
-    metrics = dict(frechet_distance=frechet_distance(statistics, generated, features.extractor))
-    if train is not None:
-        metrics["frechet_distance_of_real_images"] = frechet_distance(
-            statistics, _first("train", train, len(real)), features.extractor
+    statistics = feature_statistics(real, extractor)
+    draws = []
+    for draw in range(num_draws):
+        generated = draw_samples(model, len(real), seed=_folded(seed, draw))
+        figures = dict(
+            frechet_distance=frechet_distance(statistics, generated, extractor),
+            # Half of the images: one subset of all of them would have no standard error.
+            kernel_distance=kernel_distance(
+                real,
+                generated,
+                extractor,
+                subset_size=min(1000, max(2, len(real) // 2)),
+                seed=seed,
+            ),
+            **precision_recall_density_coverage(real, generated, extractor),
         )
-    metrics["kernel_distance"] = kernel_distance(
-        real, generated, features.extractor, subset_size=min(1000, len(real)), seed=seed
-    )
-    metrics.update(precision_recall_density_coverage(real, generated, features.extractor))
-    metrics["inception_score"] = inception_score(generated, features.classifier)
+        if classifier is not None:
+            figures["inception_score"] = inception_score(generated, classifier)
+        draws.append(figures)
+    metrics = {
+        name: _over_draws([figures[name] for figures in draws], "draws of samples")
+        for name in draws[0]
+    }
+    if train is not None:
+        floors = [
+            frechet_distance(statistics, part, extractor)
+            for part in _random_sets(train, extractor, len(real), num_draws, seed)
+        ]
+        floor = _over_draws(floors, "sets")
+        floor["protocol"] += "; in place of generated images, random sets of training images"
+        metrics["frechet_distance_of_real_images"] = floor
     return metrics
+
+
+def _folded(seed, index):
+    # The first number of a folded seed does not depend on what was folded in last.
+    return int(heads.fold_in(heads.as_seed(seed), index, 0)[0])
+
+
+def _over_draws(figures, what):
+    """Their mean with its spread; all else is the same for each of them."""
+    count = len(figures)
+    if count == 1:
+        return dict(figures[0], num_draws=1)
+    values = [figure["value"] for figure in figures]
+    deviation = float(np.std(values, ddof=1))
+    return dict(
+        figures[0],
+        value=float(np.mean(values)),
+        standard_deviation=deviation,
+        standard_error=deviation / math.sqrt(count),
+        num_draws=count,
+        protocol=f"{figures[0]['protocol']}; mean and standard deviation of {count} {what}",
+    )
+
+
+def _random_sets(images, extractor, size, num_sets, seed):
+    """Statistics of up to `num_sets` sets of `size` images, no image in two of them."""
+    features = all_features("train", images, extractor)
+    order = np.random.default_rng(seed).permutation(len(features))
+    for index in range(max(1, min(num_sets, len(features) // size))):
+        statistics = FeatureStatistics(describe(extractor))
+        statistics.update(features[order[index * size : (index + 1) * size]])
+        yield statistics
 
 
 def _first(role, images, count):

@@ -7,8 +7,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from kgen import data
+from kgen.data import builders
 from kgen.data.epoch import current_epoch
 from kgen.evaluation import classifier_features, extractors, inception_features
 
@@ -124,6 +126,39 @@ def test_images_of_another_size(folders, tmp_path):
     assert result.extractor.input_shape == (None, 16, 12, 1)
     assert result.test_accuracy > 0.95
     assert "resized to 16x12" in result.extractor.protocol
+
+
+def test_a_builder_of_ones_own(folders, tmp_path, monkeypatch):
+    """A folder of white and of black images, which one epoch tells apart."""
+    for split in ("train", "test"):
+        for name, level in (("black", 0), ("white", 255)):
+            write_images(tmp_path / "images" / split / name, level, count=64)
+    options = dict(size=8, channels=1, data_dir=folders["data_dir"])
+    builder = builders.ImageFolder(source=tmp_path / "images", **options)
+    result = classifier_features(builder, cache_dir=tmp_path / "cache", epochs=1)
+    name = builder.info.full_name
+    assert name.startswith("image_folder/images_")
+    assert f"classifier of {name}, test accuracy" in result.extractor.protocol
+    assert result.classifier.output_shape == (None, 2)
+    monkeypatch.setattr(extractors, "_train", untrainable)
+    again = classifier_features(builder, cache_dir=tmp_path / "cache", epochs=1)
+    black = np.zeros((1, 8, 8, 1), "float32")
+    np.testing.assert_array_equal(again.extractor(black), result.extractor(black))
+
+
+def test_a_single_class(folders, tmp_path):
+    for split in ("train", "test"):
+        write_images(tmp_path / "images" / split / "cat", 9, count=1)
+    builder = builders.ImageFolder(source=tmp_path / "images", size=8, data_dir=folders["data_dir"])
+    with pytest.raises(ValueError, match="single class, 'cat'"):
+        classifier_features(builder, cache_dir=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def write_images(folder, level, count):
+    folder.mkdir(parents=True)
+    for index in range(count):
+        Image.new("L", (8, 8), level).save(folder / f"{index}.png")
 
 
 def test_wrong_data_sets(folders, tmp_path):

@@ -4,6 +4,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from kgen import heads
+from kgen.heads import sampling
 
 tfd = tfp.distributions
 
@@ -69,6 +70,74 @@ def test_noise_is_the_same_bit_for_bit_alone_and_batched():
     seeds = heads.seed_rows(5, 4)
     alone = [heads.sample_rows(distribution, seeds[i : i + 1])[0] for i in range(4)]
     np.testing.assert_array_equal(heads.sample_rows(distribution, seeds), alone)
+
+
+@pytest.fixture
+def traces(monkeypatch):
+    """How often Python ran the rows' code: once a trace, or else once a call."""
+    calls = []
+    rows = sampling._rows
+
+    def counting(distribution, seeds):
+        calls.append(type(distribution).__name__)
+        return rows(distribution, seeds)
+
+    monkeypatch.setattr(sampling, "_rows", counting)
+    sampling._compiled_rows_of.cache_clear()
+    yield calls
+    sampling._compiled_rows_of.cache_clear()
+
+
+def mixture(loc):
+    return tfd.MixtureSameFamily(
+        tfd.Categorical(logits=tf.zeros(2)), tfd.Independent(tfd.Normal(loc, 0.1), 1)
+    )
+
+
+def test_rows_in_python_share_two_traces(traces):
+    for number in range(1, 6):
+        distribution = mixture(tf.fill((2, 3), float(number)))
+        seeds = heads.seed_rows(number, 2 * number)
+        expected = [distribution.sample(seed=seed) for seed in seeds]
+        np.testing.assert_array_equal(heads.sample_rows(distribution, seeds), expected)
+    assert len(traces) == 2
+    # Another shape has traces of its own; its events keep their size.
+    assert heads.sample_rows(mixture(tf.zeros((2, 4))), heads.seed_rows(0, 5)).shape == (5, 4)
+    assert len(traces) == 3
+
+
+def test_in_a_graph_the_rows_are_part_of_it(traces):
+    distribution = mixture(tf.zeros((2, 3)))
+    sample = tf.function(lambda seeds: heads.sample_rows(distribution, seeds))
+    concrete = sample.get_concrete_function(tf.TensorSpec((None, 2), tf.int32))
+    assert sampling._compiled_rows_of.cache_info().currsize == 0 and len(traces) == 1
+    assert not [op for op in concrete.graph.get_operations() if "PartitionedCall" in op.type]
+
+
+def test_rows_of_a_learned_prior_have_its_gradient():
+    loc = tf.Variable(tf.zeros((2, 3)))
+    with tf.GradientTape() as tape:
+        rows = heads.sample_rows(mixture(tf.identity(loc)), heads.seed_rows(0, 6))
+        total = tf.reduce_sum(rows)
+    # Each row moves with the mean of its one component.
+    np.testing.assert_allclose(tf.reduce_sum(tape.gradient(total, loc), axis=0), [6.0] * 3)
+
+
+def test_distributions_that_no_trace_can_stand_for(traces):
+    seeds = heads.seed_rows(0, 2)
+    for start in (0.0, 10.0):
+        # A trace would keep the first variable, which is gone at the second turn.
+        loc = tf.Variable([start])
+        distribution = tfd.Independent(tfd.Normal(loc, 1e-3), 1)
+        for shift in (0.0, 1.0):
+            loc.assign([start + shift])
+            rows = heads.sample_rows(distribution, seeds)
+            np.testing.assert_allclose(rows, [[start + shift]] * 2, atol=0.01)
+        del loc, distribution
+    relaxed = heads.UniformRelaxedOneHot(4, 2).distribution()
+    expected = [relaxed.sample(seed=seed) for seed in seeds]
+    np.testing.assert_array_equal(heads.sample_rows(relaxed, seeds), expected)
+    assert sampling._compiled_rows_of.cache_info().currsize == 0
 
 
 def test_a_flow_runs_its_network_once_for_all_rows():
