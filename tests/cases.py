@@ -27,6 +27,8 @@ class Case:
     still: tuple = ()
     # Of a model that trains on (images, labels).
     num_classes: int | None = None
+    # How many values a pixel of its images takes; 4 are levels of every likelihood but binary ones.
+    num_levels: int = 4
 
 
 SMALL = dict(
@@ -75,6 +77,8 @@ READERS = dict(
     generator=lambda size, shape: networks.dcgan_generator(size, shape, filters=(3,)),
     discriminator=lambda shape, size: networks.dcgan_discriminator(shape, size, filters=(3, 2)),
 )
+
+PIXELCNN = dict(filters=6, num_blocks=1, head_filters=(6,))
 
 
 CASES = [
@@ -265,13 +269,49 @@ CASES = [
         lambda: kgen.EBGAN.for_images(SHAPE, 2, generator=DENSE_PLAYERS["generator"], **SMALL),
         follows=AVERAGES,
     ),
+    Case(
+        "pixelcnn",
+        lambda: kgen.PixelCNN.for_images(SHAPE, likelihood=heads.Categorical(4), **PIXELCNN),
+    ),
+    Case(
+        "pixelcnn_colour",
+        lambda: kgen.PixelCNN.for_images(
+            (3, 4, 3), likelihood=heads.DiscretizedLogistic(3), **PIXELCNN
+        ),
+        image_shape=(3, 4, 3),
+        num_levels=3,
+    ),
+    Case(
+        "gated_pixelcnn",
+        lambda: kgen.GatedPixelCNN.for_images(
+            SHAPE,
+            likelihood=heads.Bernoulli(),
+            num_classes=3,
+            filters=4,
+            num_layers=2,
+            head_filters=(4,),
+        ),
+        num_classes=3,
+        num_levels=2,
+    ),
+    Case(
+        "pixelcnn_plus_plus",
+        lambda: kgen.PixelCNNPlusPlus.for_images(
+            (4, 6, 1),
+            likelihood=heads.DiscretizedLogisticMixture(4, 2),
+            filters=3,
+            num_blocks=1,
+        ),
+        image_shape=(4, 6, 1),
+    ),
 ]
 
 
 def images(case, count=16, seed=0):
-    """Float32 images for a case, on 4 levels so that every likelihood takes them."""
-    levels = np.random.RandomState(seed).randint(0, 4, size=(count, *case.image_shape))
-    return (levels / 3).astype("float32")
+    """Float32 images for a case, on its levels so that every likelihood takes them."""
+    size = (count, *case.image_shape)
+    levels = np.random.RandomState(seed).randint(0, case.num_levels, size=size)
+    return (levels / (case.num_levels - 1)).astype("float32")
 
 
 def examples(case, count=16, seed=0):

@@ -1,5 +1,7 @@
 """Each bad input gets one clear error before training starts."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -281,6 +283,22 @@ def test_numbers():
     for value in ("1", None, True, [1]):
         with pytest.raises(ValueError, match="x must be a number, received"):
             checks.at_least("x", value, 0)
+
+
+@pytest.mark.parametrize("num_levels", [2, 4, 17, 256])
+def test_levels(num_levels):
+    """Images on the levels pass in each precision; 2 % of a step off does not."""
+    images = np.linspace(0, 1, num_levels).reshape(1, 1, num_levels, 1)
+    for dtype in ("float64", "float32"):
+        checks.levels(images.astype(dtype), num_levels)
+    checks.levels(tf.constant(images, tf.float32), num_levels)
+    images[0, 0, 1] += 0.02 / (num_levels - 1) * (-1 if num_levels == 2 else 1)
+    message = (
+        f"on {num_levels} levels, k / {num_levels - 1} with k = 0 .. {num_levels - 1}, "
+        f"but {100 / num_levels:.0f} % of the pixels are not, such as {images[0, 0, 1, 0]:g}"
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        checks.levels(images, num_levels)
 
 
 @pytest.mark.parametrize("seed", [1.5, "zero", None, True, 2**31])

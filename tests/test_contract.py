@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import CASES, compiled, examples
+from cases import CASES, compiled, examples, images
 
 import kgen
 from kgen import serving
@@ -75,9 +75,17 @@ def optimizers(model):
 
 def check_verbs(model, x, labels=None):
     is_gan = hasattr(model, "discriminate")
-    judges_labels = is_gan and len(model.endpoints()["discriminate"][1]) == 2
+    judges = {"discriminate", "log_prob"} & set(model.endpoints())
+    judges_labels = any(len(model.endpoints()[name][1]) == 2 for name in judges)
     predicted = model.predict([x, labels] if judges_labels else x, verbose=0)
-    assert predicted.shape == ((len(x),) if is_gan else x.shape)
+    assert predicted.shape == ((len(x),) if judges else x.shape)
+    if hasattr(model, "log_prob"):
+        # Another graph may sum in another order.
+        np.testing.assert_allclose(predicted, model.log_prob(x, labels), rtol=1e-5)
+    if hasattr(model, "complete"):
+        known = np.arange(np.prod(x.shape[1:3])).reshape(x.shape[1:3]) % 3 > 0
+        completed = model.complete(x, known, labels, seed=3).numpy()
+        np.testing.assert_array_equal(completed[:, known], x[:, known])
     if hasattr(model, "sample"):
         first = model.sample(5, seed=3).numpy()
         assert first.shape == (5, *x.shape[1:])
@@ -126,6 +134,8 @@ def test_served_as_in_python(case, tmp_path):
 
 
 def example_input(spec, case, count=3):
+    if spec.shape[1:] == case.image_shape and spec.dtype == tf.float32:
+        return images(case, count, seed=1)
     if spec.dtype == tf.int32:
         return (
             np.arange(count * np.prod(spec.shape[1:]))

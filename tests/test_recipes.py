@@ -50,8 +50,11 @@ def test_tiny(name, classifier_dir, tmp_path):
     model = keras.saving.load_model(results / f"{name}.keras")
     inputs, labels = {"seed": np.array([[3, 0]], "int32")}, {}
     _, signature = model.endpoints()["sample"]
-    if "labels" in [spec.name for spec in signature]:
+    names = [spec.name for spec in signature]
+    if "labels" in names:
         inputs["labels"], labels = np.array([1], "int32"), {"labels": [1]}
+    if "temperature" in names:
+        inputs["temperature"] = np.ones(1, "float32")
     served = serving.run_signatures(results / "1", {"sample": inputs})
     # The served kernels may round differently in the last digits.
     np.testing.assert_allclose(

@@ -35,13 +35,18 @@ class CachedSampler:
     def cache_size(self):
         """How many float32 numbers are kept for an image while it is drawn."""
         plan, width = self.plan, self.image_shape[1]
-        rows_above = sum(t.num_rows * t.num_channels * width // t.scale for t in plan.buffered)
+
+        def size(tensors, num_columns):
+            return sum(t.num_channels for t in tensors) * num_columns
+
+        rows_above = sum(t.num_rows * size([t], width // t.scale) for t in plan.buffered)
+        held = sum(size([t], width // t.scale) for t in plan.held)
         current_rows = sum(
-            t.num_channels * (width // segment.scale)
+            size(segment.stored, segment.num_left + width // segment.scale)
+            + size(segment.row_parts, width // segment.scale)
             for segment in plan.segments
-            for t in (*segment.stored, *segment.row_parts)
         )
-        return rows_above + current_rows
+        return rows_above + held + current_rows
 
     def __call__(self, images, known, uniforms, temperature, *others, likelihood, passes=1):
         """Draw the unknown pixels in raster order: the images that `naive_fill` gives.
@@ -120,7 +125,6 @@ class _Run:
     def __init__(self, plan, others, width):
         self.plan = plan
         self.width = width
-        self.held = [t for group in plan.row_groups for t in group if t.scale > 1]
         self.given = dict(zip(plan.inputs[1:], others, strict=True))
         for tensor in plan.given:
             self.given[tensor] = tensor.call(self.given)
@@ -137,7 +141,9 @@ class _Run:
             tf.zeros((batch, t.num_rows, self.width // t.scale, t.num_channels))
             for t in self.plan.buffered
         )
-        held = tuple(tf.zeros((batch, 1, self.width // t.scale, t.num_channels)) for t in self.held)
+        held = tuple(
+            tf.zeros((batch, 1, self.width // t.scale, t.num_channels)) for t in self.plan.held
+        )
         lines = tuple(
             tf.zeros(
                 (
@@ -153,7 +159,7 @@ class _Run:
     def start_row(self, row, buffers, held):
         """The row parts of a row, which each segment reads as one array of columns."""
         above = dict(zip(self.plan.buffered, buffers, strict=True))
-        values = dict(zip(self.held, held, strict=True))
+        values = dict(zip(self.plan.held, held, strict=True))
         for group in self.plan.row_groups:
             scale = group[0].scale
 
@@ -171,7 +177,7 @@ class _Run:
         for tensor in self.plan.buffered:
             if tensor.kind == ROW:
                 above[tensor] = _push(tensor, above[tensor], values[tensor], row)
-        return tuple(above.values()), tuple(values[t] for t in self.held), packs
+        return tuple(above.values()), tuple(values[t] for t in self.plan.held), packs
 
     def _row_part(self, tensor, values, above, row):
         """float32 `(batch, 1, width / scale, channels)`."""

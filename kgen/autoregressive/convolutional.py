@@ -35,6 +35,11 @@ class ConvolutionalPixels(PixelByPixel):
         self.image_shape = checks.image_shape(network.inputs[0].shape[1:])
         checks.likelihood_network("network", network, self.image_shape, self.likelihood)
         self.sampler = CachedSampler(network)
+        if self.likelihood.couples_channels and self.sampler.plan.output.channel_groups > 1:
+            raise ValueError(
+                f"network '{network.name}' orders the channels of a pixel, and {self.likelihood!r} "
+                "couples them too: build it with channel_groups=1."
+            )
         self.build()
 
     def _params(self, images, labels=None, training=False):
@@ -50,12 +55,12 @@ class ConvolutionalPixels(PixelByPixel):
             temperature,
             *others,
             likelihood=self.likelihood,
-            passes=num_passes(self.likelihood, self.image_shape),
+            passes=self.sampler.plan.output.channel_groups,
         )
 
 
 def num_passes(likelihood, image_shape):
-    """How often a pixel is computed: for each channel where the network orders the channels."""
+    """How often a pixel is computed: once a channel if the network has to order the channels."""
     return 1 if likelihood.couples_channels else image_shape[-1]
 
 

@@ -8,7 +8,7 @@ def naive_fill(params, images, known, uniforms, temperature, *, likelihood, pass
 
         for each pixel i in raster order:   x_i = F^-1(u_i | params(x)_i)   unless it is known
 
-    Its time grows with the square of the number of pixels. `cached_fill` gives the same images.
+    Its time grows with the square of the number of pixels. `CachedSampler` gives the same images.
 
     Args:
         params: function from float32 images `(batch, height, width, channels)` to the likelihood's

@@ -65,6 +65,11 @@ class PixelByPixel:
             ValueError: for images of another shape or off the levels, or labels out of range.
         """
         images, labels = self._checked_images(images), self._checked_labels(labels)
+        if labels is not None and not labels.shape.is_compatible_with(images.shape[:1]):
+            raise ValueError(
+                f"Expected one label an image, received {labels.shape[0]} labels for "
+                f"{images.shape[0]} images."
+            )
         return self._log_prob(images, labels)
 
     def bits_per_dim(self, images, labels=None):
@@ -123,6 +128,7 @@ class PixelByPixel:
                 f"{mask.dtype.name}."
             )
         images = tf.convert_to_tensor(images)
+        checks.images(tf.zeros_like(images), self.image_shape)
         if mask.shape.rank == 3 and mask.shape[0] != images.shape[0]:
             raise ValueError(
                 f"Received {mask.shape[0]} masks for {images.shape[0]} images: one each, or one of "

@@ -12,6 +12,9 @@ these parts from above are the plan's row parts.
 
 Behind strides a tensor has a `scale` of 2, 4, ...: it exists only at rows and columns that `scale`
 divides. Operations of one scale that can run one after the other form a group.
+
+Of its own pixel a tensor may see nothing, or all, or some channels in order: R, G, B are then its
+`channel_groups`, and layers that would mix them would let a channel see itself.
 """
 
 import dataclasses
@@ -22,11 +25,9 @@ from kgen.layers import CausalConv2D, DepthToSpace, RowConv2D
 
 GIVEN, ROW, PIXEL = range(3)
 
-POINTWISE_LAYERS = (
+ELEMENTWISE_LAYERS = (
     keras.layers.Activation,
     keras.layers.Add,
-    keras.layers.Concatenate,
-    keras.layers.Dense,
     keras.layers.Dropout,
     keras.layers.ELU,
     keras.layers.Identity,
@@ -36,6 +37,7 @@ POINTWISE_LAYERS = (
     keras.layers.Rescaling,
     keras.layers.Subtract,
 )
+POINTWISE_LAYERS = (*ELEMENTWISE_LAYERS, keras.layers.Concatenate, keras.layers.Dense)
 
 
 @dataclasses.dataclass(eq=False)
@@ -52,6 +54,8 @@ class Tensor:
         num_rows: how many rows above are read.
         sees_itself: whether it depends on its own pixel, as the image itself does, and not
             through a mask A.
+        channel_groups: int; G > 1 if it depends on its own pixel's channels in order: its G parts
+            on the parts of the pixel up to theirs, or below theirs if not `sees_itself`.
         segment: of a PIXEL tensor, the segment that computes it.
     """
 
@@ -63,6 +67,7 @@ class Tensor:
     num_left: int = 0
     num_rows: int = 0
     sees_itself: bool = False
+    channel_groups: int = 1
     segment: object = None
 
     @property
@@ -122,8 +127,9 @@ class Plan:
     """The tensors of a network by kind, and the order of their computation.
 
     Args:
-        network: functional keras.Model from images `(batch, height, width, channels)`, or from a
-            list that begins with them, to `(batch, height, width, params_size)`.
+        network: functional or sequential keras.Model from images `(batch, height, width,
+            channels)`, or from a list that begins with them, to `(batch, height, width,
+            params_size)`.
 
     Attributes:
         inputs: the tensors of the network's inputs, the images first.
@@ -132,6 +138,7 @@ class Plan:
         row_groups: lists of row parts, each of one scale, in the order of computation.
         segments: first that of the images and what sees its own pixel, which is computed once more
             when the pixel is drawn; then the others in order.
+        held: row parts behind strides, which serve several rows.
         buffered: tensors of which rows above are read.
 
     Raises:
@@ -140,15 +147,20 @@ class Plan:
     """
 
     def __init__(self, network):
+        network = _functional(network)
         self._tensors = {}
-        for index, spec in enumerate(network.inputs):
-            kind = GIVEN if index else PIXEL
-            self._tensors[id(spec)] = Tensor(kind, 1, spec, sees_itself=kind == PIXEL)
+        image, *others = network.inputs
+        self._tensors[id(image)] = Tensor(
+            PIXEL, 1, image, sees_itself=True, channel_groups=image.shape[-1]
+        )
+        for spec in others:
+            self._tensors[id(spec)] = Tensor(GIVEN, 1, spec)
         self.inputs = list(self._tensors.values())
         for node in _nodes(network):
             self._add(node)
         self.output = self._tensors[id(network.outputs[0])]
-        if len(network.outputs) != 1 or (self.output.kind, self.output.scale) != (PIXEL, 1):
+        is_map = self.output.kind == PIXEL and self.output.spec.shape[1:3] == image.shape[1:3]
+        if len(network.outputs) != 1 or not is_map:
             raise ValueError(
                 f"network '{network.name}' must have one output, as large as the images and made "
                 "from their pixels."
@@ -157,12 +169,14 @@ class Plan:
             raise ValueError(
                 f"network '{network.name}' sees the pixel that it predicts: on each way from the "
                 "images there must be a CausalConv2D with see_current=False or a RowConv2D with "
-                "shift_down=True."
+                "shift_down=True. If it orders the channels, channel_groups must be their number "
+                "in each layer that is not elementwise."
             )
         tensors = self._tensors.values()
         self.given = [tensor for tensor in tensors if tensor.kind == GIVEN and tensor.node]
         row_parts = [t for t in tensors if t.kind == ROW or t.has_part_above]
         self.row_groups = _grouped(row_parts, ROW)
+        self.held = [t for group in self.row_groups for t in group if t.scale > 1]
         self.buffered = [t for t in tensors if t.kind != GIVEN and t.num_rows]
         self.segments = self._segments([t for t in tensors if t.kind == PIXEL and t.node])
 
@@ -174,8 +188,10 @@ class Plan:
         scales = {source.scale for source in sources if source.kind != GIVEN} or {1}
         scale = max(scales)
         if kind != GIVEN:
-            if len(scales) > 1 or len(node.outputs) > 1:
-                raise ValueError(f"The layer '{layer.name}' joins or gives maps of several sizes.")
+            if len(scales) > 1 or len(node.outputs) > 1 or getattr(layer, "axis", -1) != -1:
+                raise ValueError(
+                    f"The layer '{layer.name}' must join maps of one size along axis=-1 to one map."
+                )
             if isinstance(layer, (CausalConv2D, RowConv2D)):
                 source = sources[0]
                 source.num_rows = max(source.num_rows, layer.num_rows_above)
@@ -191,18 +207,22 @@ class Plan:
                 scale *= layer.strides
             elif isinstance(layer, DepthToSpace):
                 scale //= 2
-            elif not isinstance(layer, POINTWISE_LAYERS) and not hasattr(layer, "pointwise"):
+            elif not isinstance(layer, POINTWISE_LAYERS) and not getattr(layer, "pointwise", False):
                 raise ValueError(
                     f"The layer '{layer.name}' ({type(layer).__name__}) cannot be computed pixel "
                     "by pixel. Use kgen.layers.CausalConv2D and RowConv2D, Keras layers that act "
                     "on each pixel alone, or set pointwise = True on a layer of yours that does."
                 )
+        sees_itself, groups = _own_pixel(layer, sources) if kind == PIXEL else (False, 1)
+        if scale < 1 or (sees_itself and scale > 1):
+            raise ValueError(
+                f"The layer '{layer.name}' changes the size of maps that see their own pixel. Put "
+                "it behind a CausalConv2D with see_current=False."
+            )
         for spec in node.outputs:
-            tensor = Tensor(kind, scale, spec, node, sources)
-            hides_itself = isinstance(layer, CausalConv2D) and not layer.see_current
-            if kind == PIXEL and not hides_itself:
-                tensor.sees_itself = any(source.sees_itself for source in sources)
-            self._tensors[id(spec)] = tensor
+            self._tensors[id(spec)] = Tensor(
+                kind, scale, spec, node, sources, sees_itself=sees_itself, channel_groups=groups
+            )
 
     def _segments(self, computed):
         image = self.inputs[0]
@@ -232,20 +252,47 @@ class Plan:
         return segments
 
 
-def _nodes(network):
-    """The nodes of a functional model in an order in which they can be computed.
-
-    Keras has no public way to its graph: `_nodes_by_depth` is what its own `call` goes through.
-    """
+def _functional(network):
+    """A functional model of the same layers, or ValueError if the network's graph is not known."""
+    if isinstance(network, keras.Sequential) and network.built:
+        return keras.Model(network.inputs, network.outputs, name=network.name)
     if not hasattr(network, "_nodes_by_depth"):
         raise ValueError(
             f"network '{network.name}' is a {type(network).__name__}. Make it a functional model: "
             "keras.Model(inputs, outputs)."
         )
+    return network
+
+
+def _nodes(network):
+    """The nodes of a functional model in an order in which they can be computed.
+
+    Keras has no public way to its graph: `_nodes_by_depth` is what its own `call` goes through.
+    """
     for depth in sorted(network._nodes_by_depth, reverse=True):
         for node in network._nodes_by_depth[depth]:
             if not node.is_input:
                 yield node
+
+
+def _own_pixel(layer, sources):
+    """`sees_itself` and `channel_groups` of what a layer makes of `sources`."""
+    seeing = [source for source in sources if source.sees_itself or source.channel_groups > 1]
+    orders = {source.channel_groups for source in seeing}
+    hides = isinstance(layer, CausalConv2D) and not layer.see_current
+    groups = getattr(layer, "channel_groups", 1)
+    if not seeing or (hides and groups == 1):
+        return False, 1
+    if isinstance(layer, ELEMENTWISE_LAYERS):
+        groups = max(orders)
+    if groups == 1 or orders != {groups}:
+        # Without order, each channel sees all of them.
+        return True, 1
+    of_pixels = {source.sees_itself for source in sources if source.kind == PIXEL}
+    if len(of_pixels) > 1:
+        # Their sum is known only when the pixel is drawn: too late for its next channel.
+        return True, 1
+    return of_pixels.pop() and not hides, groups
 
 
 def _grouped(tensors, kind):

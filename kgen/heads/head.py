@@ -24,7 +24,8 @@ class Head:
             `(batch, 1)` whose last axis is 1 and which broadcasts against `params`.
 
     `couples_channels` says whether the channels of a pixel depend on one another, given the
-    parameters.
+    parameters. Where they do not, the parameters of C channels are C equal parts, one after the
+    other: a network that orders the channels makes each part from the channels before it.
     """
 
     params_per_unit = None

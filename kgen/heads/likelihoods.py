@@ -117,9 +117,10 @@ class Normal(Head):
 class DiscretizedLogistic(Head):
     """Pixels on the levels k / (L - 1), with the mass that a logistic puts on each level's bin.
 
-        loc, raw_scale = split(params, 2),    scale = min_scale + softplus(raw_scale)
+        scale = min_scale + softplus(raw_scale)
 
-    See `LogisticOnLevels` for the mass.
+    See `LogisticOnLevels` for the mass. The parameters of a channel are its loc and raw_scale: for
+    C channels they are laid out as (C, 2).
 
     Args:
         num_levels: int >= 2, L.
@@ -155,7 +156,8 @@ class DiscretizedLogistic(Head):
         return nearest_level(loc + noise, self.num_levels - 1)
 
     def _loc_and_scale(self, params):
-        loc, raw_scale = tf.split(params, 2, axis=-1)
+        rows = split_last_axis(params, [self.event_size(params.shape[-1]), 2])
+        loc, raw_scale = tf.unstack(rows, axis=-1)
         return loc, self.min_scale + tf.math.softplus(raw_scale)
 
     def get_config(self):

@@ -40,7 +40,8 @@ def pixelcnn_plus_plus(
         filters: int, channels of a stream; 160 in the paper.
         num_blocks: int >= 1; 5 in the paper.
         num_scales: int >= 1, or None for up to 3, as many as height and width can be halved for.
-        dropout: float in [0, 1), inside the blocks; 0.5 in the paper.
+        dropout: float in [0, 1), inside the blocks; 0.5 in the paper. Keras keeps the random state
+            of its layer out of `.keras` files; `kgen.callbacks.BackupAndRestore` restores it.
         num_classes: int, or None for a network without labels.
 
     Returns:

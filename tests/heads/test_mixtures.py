@@ -159,7 +159,8 @@ def test_a_channel_depends_on_the_ones_before_it_only_through_its_coefficients()
     # In [0, 1] the scale is half as large: softplus(r) = softplus(s) / 2.
     raw_scale = np.log(np.expm1(0.5 * np.log1p(np.exp(raw_scale))))
     colours = all_colours(4, 3)
-    independent = alone(np.concatenate([loc, raw_scale], axis=-1)).log_prob(colours)
+    by_channel = np.stack([loc, raw_scale], axis=-1).reshape((*loc.shape[:-1], 6))
+    independent = alone(by_channel).log_prob(colours)
     # Sums of float32; min_scale is 4e-4 for both.
     np.testing.assert_allclose(head(params).log_prob(colours), independent, rtol=1e-4)
     for row in (7, 8, 9):

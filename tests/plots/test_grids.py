@@ -83,3 +83,35 @@ def test_reconstructions_of_another_shape_are_refused():
 
     with pytest.raises(ValueError, match=r"Received \(2, 1, 4, 1\)"):
         plots.reconstruction_grid(Smaller(2), np.zeros((2, 4, 4, 1), np.float32))
+
+
+class Completing:
+    """Draws 0.2 for an image of label 1, plus 0.1 for every second row, where nothing is known."""
+
+    def complete(self, images, mask, labels=None, seed=None):
+        assert seed == 3 and mask.dtype == bool
+        drawn = 0.1 * (np.arange(len(images)) % 2)
+        if labels is not None:
+            drawn += 0.2 * (np.asarray(labels) == 1)
+        return np.where(mask[..., None], images, drawn[:, None, None, None]).astype("float32")
+
+
+@pytest.mark.parametrize("labels", [None, np.array([0, 1, 2])])
+def test_completions_stand_beside_what_is_left(labels):
+    images = np.stack([np.full((5, 4, 1), value, np.float32) for value in (0.4, 0.6, 0.8)])
+    grid = plots.completion_grid(Completing(), images, labels, num_completions=2, known=0.4, seed=3)
+    # Three rows of an image, its upper 2 of 5 rows above mid-gray, and two completions.
+    assert grid.shape == (3 * 5 + 2, 4 * 4 + 3, 1)
+    for index, value in enumerate((102, 153, 204)):
+        row = grid[6 * index : 6 * index + 5]
+        of_label = 51 * (labels is not None and index == 1)
+        for column, below in enumerate((value, 128, of_label, of_label + 26)):
+            image = row[:, 5 * column : 5 * column + 4]
+            assert (image[:2] == value).all()
+            # 0.5 and 0.1 lie between two of 256 levels.
+            assert np.abs(image[2:].astype(int) - below).max() <= 1
+
+
+def test_completions_of_images_that_are_no_array():
+    images = tf.fill((1, 4, 4, 3), 0.25)
+    assert plots.completion_grid(Completing(), images, seed=3).shape == (4, 6 * 4 + 5, 3)

@@ -1,0 +1,83 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kgen.layers import ConcatELU, GatedActivation, OnesChannel
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def elu(x):
+    return np.where(x > 0, x, np.expm1(x))
+
+
+def inputs(channels, rank=4):
+    shape = (2, 3, 4, channels) if rank == 4 else (2, channels)
+    return np.random.RandomState(0).normal(size=shape).astype("float32")
+
+
+# One float32 product of two functions that are right to the last digits.
+TOLERANCE = dict(rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rank", [2, 4])
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("activation, function", [("tanh", np.tanh), ("linear", lambda x: x)])
+def test_gated_activation(activation, function, groups, rank):
+    """Whole images, and one pixel of them."""
+    x = inputs(12, rank)
+    outputs = GatedActivation(activation, channel_groups=groups)(x)
+    expected = []
+    for group in np.split(x, groups, axis=-1):
+        value, gate = np.split(group, 2, axis=-1)
+        expected.append(function(value) * sigmoid(gate))
+    np.testing.assert_allclose(outputs, np.concatenate(expected, axis=-1), **TOLERANCE)
+
+
+def test_gated_activation_keeps_the_groups():
+    """What a group gives depends on that group alone."""
+    layer, x = GatedActivation(channel_groups=3), inputs(12)
+    for group in range(3):
+        changed = x.copy()
+        changed[..., 4 * group : 4 * group + 4] += 1.0
+        moved = (layer(changed).numpy() != layer(x).numpy()).any(axis=(0, 1, 2))
+        np.testing.assert_array_equal(moved, np.arange(6) // 2 == group)
+
+
+def test_concat_elu_and_ones_channel():
+    x = inputs(3)
+    expected = np.concatenate([elu(x), elu(-x)], axis=-1)
+    np.testing.assert_allclose(ConcatELU()(x), expected, **TOLERANCE)
+    with_ones = np.concatenate([x, np.ones((2, 3, 4, 1))], axis=-1)
+    np.testing.assert_array_equal(OnesChannel()(x), with_ones)
+
+
+LAYERS = [
+    (GatedActivation("linear", channel_groups=3), 6),
+    (GatedActivation(), 6),
+    (ConcatELU(), 24),
+    (OnesChannel(), 13),
+]
+
+
+@pytest.mark.parametrize("layer, channels", LAYERS, ids=lambda value: getattr(value, "name", ""))
+def test_config_shapes_and_dtype(layer, channels):
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert type(copy) is type(layer)
+    assert copy.get_config() == layer.get_config()
+    np.testing.assert_array_equal(copy(inputs(12)), layer(inputs(12)))
+    assert layer(keras.Input((None, None, 12))).shape == (None, None, None, channels)
+    half = type(layer)(**{**layer.get_config(), "dtype": "mixed_bfloat16"})
+    assert half(inputs(12)).dtype == tf.bfloat16
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="multiple of 6 channels, received 8"):
+        GatedActivation(channel_groups=3)(tf.zeros((1, 2, 2, 8)))
+    with pytest.raises(ValueError, match="multiple of 2 channels, received 3"):
+        GatedActivation()(tf.zeros((1, 2, 2, 3)))
+    with pytest.raises(ValueError, match="channel_groups must be an integer of at least 1"):
+        GatedActivation(channel_groups=0)

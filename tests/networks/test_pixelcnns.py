@@ -1,0 +1,53 @@
+"""The networks of the convolutional autoregressive models, as plain Keras models."""
+
+import numpy as np
+import pytest
+
+from kgen import networks
+
+NETWORKS = {
+    "pixelcnn": (dict(filters=6, num_blocks=1, channel_groups=3, head_filters=(6, 3)), []),
+    "gated_pixelcnn": (
+        dict(filters=3, num_layers=2, channel_groups=3, head_filters=(3,), num_classes=2),
+        [[1]],
+    ),
+    "pixelcnn_plus_plus": (dict(filters=2, num_blocks=1, dropout=0.5, num_classes=2), [[1]]),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_is_a_plain_model(name, plain_model):
+    kwargs, labels = NETWORKS[name]
+    network = getattr(networks, name)((4, 6, 3), 6, **kwargs)
+    images = np.zeros((1, 4, 6, 3), "float32")
+    inputs = [images, *map(np.array, labels)] if labels else images
+    plain_model(network, inputs, (4, 6, 6))
+
+
+def test_plus_plus_halves_while_it_can():
+    """Up to three scales; each but the first has a pair of layers that halve the maps."""
+    for shape, num_scales in (((5, 8, 1), 1), ((6, 10, 1), 2), ((16, 16, 1), 3)):
+        network = networks.pixelcnn_plus_plus(shape, 2, filters=2, num_blocks=1)
+        strides = [getattr(layer, "strides", 1) for layer in network.layers]
+        assert strides.count(2) == 2 * (num_scales - 1)
+
+
+BAD = {
+    "odd_filters": ("pixelcnn", dict(filters=5), "filters must be even, received 5"),
+    "num_blocks": ("pixelcnn", dict(num_blocks=-1), "num_blocks must be at least 0"),
+    "num_layers": ("gated_pixelcnn", dict(num_layers=0), "num_layers must be an integer"),
+    "num_classes": ("gated_pixelcnn", dict(num_classes=1), "num_classes must be at least 2"),
+    "dropout": ("pixelcnn_plus_plus", dict(dropout=1.0), r"dropout must be in \[0, 1\)"),
+    "num_scales": (
+        "pixelcnn_plus_plus",
+        dict(num_scales=3),
+        "Images of 4 x 6 can be halved 1 times, which gives 2 scales; received num_scales=3",
+    ),
+    "groups": ("pixelcnn", dict(filters=4, channel_groups=3), "multiple of channel_groups=3"),
+}
+
+
+@pytest.mark.parametrize(("name", "kwargs", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_sizes(name, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(networks, name)((4, 6, 3), 6, **kwargs)
