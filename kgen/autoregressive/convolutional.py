@@ -62,20 +62,3 @@ class ConvolutionalPixels(PixelByPixel):
 def num_passes(likelihood, image_shape):
     """How often a pixel is computed: once a channel if the network has to order the channels."""
     return 1 if likelihood.couples_channels else image_shape[-1]
-
-
-def channel_groups(likelihood, image_shape):
-    """How many groups of channels a network orders by masks: 1 where the likelihood couples them.
-
-    Raises:
-        ValueError: if the likelihood's parameters do not lie channel by channel, so that the scale
-            of R would see R.
-    """
-    groups = num_passes(likelihood, image_shape)
-    if groups > 1 and not isinstance(likelihood, (heads.Bernoulli, heads.Categorical)):
-        raise ValueError(
-            f"On images of {groups} channels the masks order the channels, so the parameters of a "
-            "channel must lie side by side, as Bernoulli and Categorical have them, or the "
-            f"likelihood must couple the channels. Received {likelihood!r}."
-        )
-    return groups

@@ -4,7 +4,8 @@ import math
 
 import tensorflow as tf
 
-from kgen import checks, heads
+from kgen import checks
+from kgen.autoregressive.pixels import check_likelihood
 
 
 def check_network(network, layer_type, likelihood):
@@ -30,16 +31,11 @@ def check_network(network, layer_type, likelihood):
             "functions that make such networks."
         )
     shape = checks.image_shape(network.inputs[0].shape[1:])
-    if not hasattr(likelihood, "num_levels"):
+    check_likelihood(likelihood)
+    if shape[-1] > 1 and likelihood.couples_channels:
         raise ValueError(
-            f"The likelihood must be a head on levels, such as kgen.heads.Bernoulli or "
-            f"Categorical, received {likelihood!r}."
-        )
-    by_channel = (heads.Bernoulli, heads.Categorical)
-    if shape[-1] > 1 and not isinstance(likelihood, by_channel):
-        raise ValueError(
-            f"On images of {shape[-1]} channels the likelihood must be Bernoulli or Categorical, "
-            f"whose parameters are laid out channel by channel; received {likelihood!r}."
+            f"On images of {shape[-1]} channels the network orders the channels, and "
+            f"{likelihood!r} couples them too: use kgen.heads.Categorical or another that does not."
         )
     checks.output_shape(
         "network",

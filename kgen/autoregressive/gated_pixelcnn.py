@@ -3,7 +3,7 @@
 import keras
 
 from kgen import heads
-from kgen.autoregressive.convolutional import ConvolutionalPixels, channel_groups
+from kgen.autoregressive.convolutional import ConvolutionalPixels, num_passes
 from kgen.autoregressive.pixels import check_likelihood
 from kgen.networks import gated_pixelcnn
 from kgen.training import ObjectiveModel
@@ -64,6 +64,6 @@ class GatedPixelCNN(ConvolutionalPixels, ObjectiveModel):
             num_layers=num_layers,
             head_filters=head_filters,
             num_classes=num_classes,
-            channel_groups=channel_groups(likelihood, image_shape),
+            channel_groups=num_passes(likelihood, image_shape),
         )
         return cls(network, likelihood=likelihood, num_classes=num_classes, **kwargs)

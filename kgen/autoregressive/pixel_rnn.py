@@ -3,7 +3,7 @@
 import keras
 
 from kgen import checks, heads
-from kgen.autoregressive.convolutional import channel_groups, num_passes
+from kgen.autoregressive.convolutional import num_passes
 from kgen.autoregressive.naive import naive_fill
 from kgen.autoregressive.pixels import PixelByPixel, check_likelihood
 from kgen.networks import pixel_rnn
@@ -82,7 +82,7 @@ class PixelRNN(PixelByPixel, ObjectiveModel):
             kind=kind,
             hidden_units=hidden_units,
             num_layers=num_layers,
-            channel_groups=channel_groups(likelihood, image_shape),
+            channel_groups=num_passes(likelihood, image_shape),
         )
         return cls(network, likelihood=likelihood, **kwargs)
 

@@ -3,7 +3,7 @@
 import keras
 
 from kgen import heads
-from kgen.autoregressive.convolutional import ConvolutionalPixels, channel_groups
+from kgen.autoregressive.convolutional import ConvolutionalPixels, num_passes
 from kgen.autoregressive.pixels import check_likelihood
 from kgen.networks import pixelcnn
 from kgen.training import ObjectiveModel
@@ -58,6 +58,6 @@ class PixelCNN(ConvolutionalPixels, ObjectiveModel):
             filters=filters,
             num_blocks=num_blocks,
             head_filters=head_filters,
-            channel_groups=channel_groups(likelihood, image_shape),
+            channel_groups=num_passes(likelihood, image_shape),
         )
         return cls(network, likelihood=likelihood, **kwargs)

@@ -82,10 +82,10 @@ def test_density_is_the_papers_and_sums_to_1(kind):
     "shape, likelihood, num_levels",
     [
         ((2, 1, 2), heads.Categorical(3), 3),
-        ((2, 2, 1), heads.DiscretizedLogistic(4), 4),
+        ((1, 2, 2), heads.DiscretizedLogistic(4), 4),
         ((1, 5, 1), heads.Bernoulli(), 2),
     ],
-    ids=["colour", "gray", "vector"],
+    ids=["colour", "logistic", "vector"],
 )
 def test_other_heads_and_shapes_sum_to_1(shape, likelihood, num_levels):
     made = kgen.MADE.for_images(
@@ -305,8 +305,8 @@ def test_errors():
         kgen.MADE.for_images((2, 2, 1), num_masks=0)
     with pytest.raises(ValueError, match="on levels"):
         kgen.MADE.for_images((2, 2, 1), likelihood=heads.Normal())
-    with pytest.raises(ValueError, match="3 channels .* Bernoulli or Categorical"):
-        kgen.MADE.for_images((2, 2, 3), likelihood=heads.DiscretizedLogistic(4))
+    with pytest.raises(ValueError, match="3 channels .* couples them too"):
+        kgen.MADE.for_images((2, 2, 3), likelihood=heads.DiscretizedLogisticMixture(4, 2))
     with pytest.raises(ValueError, match=r"outputs of shape \(2, 2, 1\), expected \(2, 2, 4\)"):
         kgen.MADE(networks.made_network((2, 2, 1)), likelihood=heads.Categorical(4))
     inputs = keras.Input((2, 2, 1))
