@@ -23,9 +23,11 @@ from kgen.autoencoding import Autoencoder as Autoencoder
 from kgen.autoregressive import MADE as MADE
 from kgen.autoregressive import NADE as NADE
 from kgen.autoregressive import GatedPixelCNN as GatedPixelCNN
+from kgen.autoregressive import MultiScalePixelCNN as MultiScalePixelCNN
 from kgen.autoregressive import PixelCNN as PixelCNN
 from kgen.autoregressive import PixelCNNPlusPlus as PixelCNNPlusPlus
 from kgen.autoregressive import PixelRNN as PixelRNN
+from kgen.autoregressive import PixelVAE as PixelVAE
 from kgen.training import AdversarialModel as AdversarialModel
 from kgen.training import ObjectiveModel as ObjectiveModel
 from kgen.version import __version__ as __version__

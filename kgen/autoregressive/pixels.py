@@ -1,17 +1,17 @@
 """Verbs and endpoints of models that give each pixel its probability, one after the other."""
 
-import functools
 import math
 
 import keras
 import tensorflow as tf
 
 from kgen import checks
+from kgen.autoregressive.drawing import PixelDrawing
 from kgen.heads.sampling import seed_rows
 from kgen.serving.png import encode_png
 
 
-class PixelByPixel:
+class PixelByPixel(PixelDrawing):
     """Mixin for models of `p(x) = prod_i p(x_i | x_1 .. x_{i-1})`, i in raster order.
 
     Such a model has `image_shape`, a `likelihood` on levels and `num_classes` (None, or how many
@@ -22,18 +22,10 @@ class PixelByPixel:
         _fill(images, known, uniforms, temperature, labels=None)
             the images with the pixels that are not `known` drawn in order; it must run in a
             `tf.function` without autograph, under XLA and in a SavedModel
-
-    With `likelihood.noise_size(channels)` uniform numbers a pixel as the only noise, an image is a
-    function of its seed, and of nothing that was computed beside it.
     """
 
     terms = ("loss", "bits_per_dim")
     num_classes = None
-
-    @property
-    def num_levels(self):
-        """How many values a pixel can take: k / (num_levels - 1)."""
-        return self.likelihood.num_levels
 
     # The objective.
 
@@ -93,11 +85,9 @@ class PixelByPixel:
         Returns:
             float32 `(num_samples, height, width, channels)` on the levels.
         """
-        seeds = seed_rows(seed, num_samples)
-        images = tf.zeros((num_samples, *self.image_shape))
-        known = tf.zeros((num_samples, *self.image_shape[:2]), tf.bool)
-        labels = self._rows_of_labels(labels, num_samples)
-        return self._generate(images, known, seeds, temperature, labels, jit_compile)
+        seeds, labels = seed_rows(seed, num_samples), self._rows_of_labels(labels, num_samples)
+        nothing = self._nothing_known(num_samples)
+        return self._generate(*nothing, seeds, temperature, jit_compile, *labels)
 
     def complete(self, images, mask, labels=None, *, temperature=1.0, seed=None, jit_compile=False):
         """Keep the known pixels and draw the others in order.
@@ -139,9 +129,8 @@ class PixelByPixel:
         # What is hidden may be anything, NaN included.
         images = self._checked_images(tf.where(known[..., None], images, tf.zeros_like(images)))
         labels = self._rows_of_labels(labels, count)
-        return self._generate(
-            images, known, seed_rows(seed, count), temperature, labels, jit_compile
-        )
+        seeds = seed_rows(seed, count)
+        return self._generate(images, known, seeds, temperature, jit_compile, *labels)
 
     def call(self, inputs, training=False):
         """`log p(x)`, or of `[images, labels]`: what `predict` gives."""
@@ -161,66 +150,9 @@ class PixelByPixel:
 
     # The sampler.
 
-    def _generate(self, images, known, seeds, temperature, labels, jit_compile):
-        temperature = tf.convert_to_tensor(temperature, tf.float32)
-        if not bool(tf.reduce_all((temperature > 0) & tf.math.is_finite(temperature))):
-            raise ValueError(f"temperature must be above 0, received {temperature.numpy()}.")
-        if temperature.shape.rank and temperature.shape != (len(images),):
-            raise ValueError(
-                f"Expected one temperature or {len(images)} of them, one an image, received shape "
-                f"{tuple(temperature.shape)}."
-            )
-        temperature = tf.broadcast_to(temperature, (len(images),))
-        fill = self._filler_with_xla if jit_compile else self._filler
-        labels = [] if labels is None else [labels]
-        # The noise without XLA, whose generators would give other numbers.
-        return fill(images, known, self._noise(seeds), temperature, *labels)
-
-    @functools.cached_property
-    def _filler(self):
-        return tf.function(self._fill, input_signature=self._fill_signature, autograph=False)
-
-    @functools.cached_property
-    def _filler_with_xla(self):
-        return tf.function(
-            self._fill,
-            input_signature=self._fill_signature,
-            autograph=False,
-            jit_compile=True,
-        )
-
     @property
-    def _fill_signature(self):
-        size, channels = self.image_shape[:2], self.image_shape[-1]
-        signature = [
-            tf.TensorSpec((None, *self.image_shape), tf.float32),
-            tf.TensorSpec((None, *size), tf.bool),
-            tf.TensorSpec((None, *size, self.likelihood.noise_size(channels)), tf.float32),
-            tf.TensorSpec((None,), tf.float32),
-        ]
-        return signature + [tf.TensorSpec((None,), tf.int32)] * (self.num_classes is not None)
-
-    @functools.cached_property
-    def _noise(self):
-        """Uniform numbers in (0, 1) for each row of seeds, int32 `(batch, 2)`."""
-        shape = (*self.image_shape[:2], self.likelihood.noise_size(self.image_shape[-1]))
-
-        def noise(seeds):
-            uniforms = tf.map_fn(
-                lambda seed: tf.random.stateless_uniform(shape, seed),
-                seeds,
-                fn_output_signature=tf.TensorSpec(shape, tf.float32),
-            )
-            # They are multiples of 2^-23, 0 among them: move them to the middle of their steps.
-            return uniforms + 2.0**-24
-
-        return tf.function(noise, input_signature=[tf.TensorSpec((None, 2), tf.int32)])
-
-    def _serve(self, images, known, seed, temperature, *labels):
-        positive = tf.debugging.assert_positive(temperature, "temperature must be above 0.")
-        with tf.control_dependencies([positive] if positive is not None else []):
-            temperature = tf.identity(temperature)
-        return self._filler(images, known, self._noise(seed), temperature, *labels)
+    def _condition_signature(self):
+        return [] if self.num_classes is None else [tf.TensorSpec((None,), tf.int32, "labels")]
 
     def endpoints(self):
         """`sample` (the default), `sample_png` for 1 or 3 channels, `complete`, `log_prob`,
@@ -230,11 +162,10 @@ class PixelByPixel:
         temperature = tf.TensorSpec((None,), tf.float32, name="temperature")
         images = tf.TensorSpec((None, *self.image_shape), tf.float32, name="images")
         mask = tf.TensorSpec((None, *self.image_shape[:2]), tf.int32, name="mask")
-        labels = [] if self.num_classes is None else [tf.TensorSpec((None,), tf.int32, "labels")]
+        labels = self._condition_signature
 
-        def sample(seed, temperature, *labels):
-            nothing = tf.zeros((tf.shape(seed)[0], *self.image_shape))
-            return self._serve(nothing, nothing[..., 0] > 0, seed, temperature, *labels)
+        def sample(seed, *rows):
+            return self._serve(*self._nothing_known(tf.shape(seed)[0]), seed, *rows)
 
         endpoints = {
             "sample": (lambda *rows: {"images": sample(*rows)}, [seed, temperature, *labels])
@@ -291,7 +222,8 @@ class PixelByPixel:
                     f"shape {tuple(labels.shape)}."
                 )
             labels = tf.broadcast_to(labels, (count,))
-        return self._checked_labels(labels)
+        labels = self._checked_labels(labels)
+        return [] if labels is None else [labels]
 
 
 def check_likelihood(likelihood):

@@ -15,6 +15,7 @@ def gated_pixelcnn(
     num_layers=8,
     head_filters=(64,),
     num_classes=None,
+    num_maps=None,
     channel_groups=1,
 ):
     """A causal network of two stacks, without a blind spot.
@@ -26,7 +27,8 @@ def gated_pixelcnn(
 
     The vertical stack v sees all pixels of the rows above, the horizontal stack h those and the row
     to the left. n is 7 in the first layer, which has no sum, and 3 behind it. V y and H y are an
-    embedding of the label each, one a layer.
+    embedding of the label each, one a layer. Maps s, such as another network's features, are added
+    in the same way: V * s and H * s are 1 x 1 convolutions.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -35,29 +37,35 @@ def gated_pixelcnn(
         num_layers: int >= 1.
         head_filters: sizes of the 1 x 1 convolutions before the output.
         num_classes: int, or None for a network without labels.
+        num_maps: int, channels of the maps s, or None for a network without them.
         channel_groups: int, 1, or the number of channels to order them by masks: R, G, B. Then all
             sizes must be multiples of it.
 
     Returns:
-        keras.Model from float32 images `(batch, *image_shape)` in [0, 1], or from the list of them
-        and labels, int32 `(batch,)`, to `(batch, height, width, params_size)`, of which entry
-        (r, c) depends on earlier pixels only.
+        keras.Model from float32 images `(batch, *image_shape)` in [0, 1], or from the list of them,
+        labels, int32 `(batch,)`, and maps, float32 `(batch, height, width, num_maps)`, where there
+        are any, to `(batch, height, width, params_size)`, of which entry (r, c) depends on earlier
+        pixels only, and on what is given.
 
     Raises:
         ValueError: for a size that does not fit.
 
     Reference:
-        van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders", eq. 2-4 and
+        van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders", eq. 2-5 and
         figure 2.
     """
     image_shape = checks.image_shape(image_shape)
     checks.positive_integer("filters", filters)
     checks.positive_integer("num_layers", num_layers)
     images = keras.Input(image_shape, name="images")
-    inputs, labels = images, None
+    inputs, labels, maps = [images], None, None
     if num_classes is not None:
         labels = keras.Input((), dtype="int32", name="labels")
-        inputs = [images, labels]
+        inputs.append(labels)
+    if num_maps is not None:
+        checks.positive_integer("num_maps", num_maps)
+        maps = keras.Input((*image_shape[:2], num_maps), name="maps")
+        inputs.append(maps)
 
     def pointwise(x, size):
         return CausalConv2D(size, 1, channel_groups=channel_groups)(x)
@@ -66,6 +74,8 @@ def gated_pixelcnn(
         if labels is not None:
             offset = layers.Embedding(checks.num_classes(num_classes), 2 * filters)(labels)
             x = layers.Add()([x, layers.Reshape((1, 1, 2 * filters))(offset)])
+        if maps is not None:
+            x = layers.Add()([x, layers.Conv2D(2 * filters, 1, use_bias=False)(maps)])
         return GatedActivation(channel_groups=groups)(x)
 
     vertical = horizontal = layers.Rescaling(2.0, -1.0)(images)
@@ -86,4 +96,5 @@ def gated_pixelcnn(
     for size in head_filters:
         x = pointwise(layers.Activation("relu")(x), size)
     outputs = pointwise(layers.Activation("relu")(x), params_size)
+    inputs = inputs if len(inputs) > 1 else images
     return keras.Model(inputs, outputs, name="gated_pixelcnn")
