@@ -49,3 +49,37 @@ def ratio(speeds, name, reference):
 def fastest(speeds, names):
     """The name with the largest median speed."""
     return max(names, key=lambda name: statistics.median(speeds[name]))
+
+
+def seconds_between(fast, slow, num_rounds, num_turns):
+    """Wall-clock seconds of contenders some of which take a hundred times longer than others.
+
+    A round is `fast, slow 1, fast, slow 2, ..., fast`, where `fast` stands for all fast contenders
+    in turn, `num_turns` times over. So the fast ones are seen before and after each slow one, and
+    what disturbs the machine for the seconds of a slow turn shows in them too. Every second round
+    runs in reverse. Nothing is warmed up.
+
+    Args:
+        fast: dict of name to a function without arguments, the work to time.
+        slow: the same of those that have one turn a round.
+        num_rounds: int >= 1.
+        num_turns: int >= 1.
+
+    Returns:
+        dict of name to a list of `num_rounds` lists of seconds, one for each turn.
+    """
+    order = [list(fast) * num_turns]
+    for name in slow:
+        order += [[name], list(fast) * num_turns]
+    work = {**fast, **slow}
+    seconds = {name: [] for name in work}
+    for number in range(num_rounds):
+        for turns in seconds.values():
+            turns.append([])
+        for names in order[::-1] if number % 2 else order:
+            gc.collect()
+            for name in names[::-1] if number % 2 else names:
+                start = time.perf_counter()
+                work[name]()
+                seconds[name][-1].append(time.perf_counter() - start)
+    return seconds

@@ -2,6 +2,7 @@
 
     python -m benchmarks.training
     python -m benchmarks.training --family=wgan_gp
+    python -m benchmarks.training --family=pixelcnn
     python -m benchmarks.training --quick --libraries=kgen,keras
 
 Timed is what a user calls: `model.fit` with its callbacks, and PyTorch's loop.
@@ -9,36 +10,31 @@ Timed is what a user calls: `model.fit` with its callbacks, and PyTorch's loop.
 
 import dataclasses
 import functools
-import importlib.metadata
-import os
-import platform
+import importlib
 import statistics
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from benchmarks import interleaved
+from benchmarks import interleaved, machine
 from kgen import networks, recipe
 from kgen.recipe import option
 
 BARE_GOAL, TORCH_GOAL = 0.97, 1.0
 # Above this distance of a ratio's quartiles, relative to its median, a rerun is advised.
 WIDE_SPREAD = 0.15
-# PyTorch's threads wait for one another at every operation: on a machine that others use it loses
-# far more than TensorFlow does: ratios to it would flatter kgen many times over.
-BUSY_LOAD = 0.3
+LIBRARIES = ("kgen", "keras", "torch")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """The flags, with their defaults and help."""
 
-    family: str = option("vae", "which models: vae or wgan_gp")
+    family: str = option("vae", "which models: vae, wgan_gp or pixelcnn")
     libraries: str = option(
         "kgen,keras,torch", "which contenders; those not installed are left out"
     )
-    batch_size: int = option(0, "images a step; 0: 128 of a VAE, 64 of a WGAN-GP")
+    batch_size: int = option(0, "images a step; 0: 128 of a VAE, 64 of the others")
     num_batches: int = option(100, "steps a round and contender")
     num_rounds: int = option(21, "rounds, after one of warm-up")
     threads: int = option(0, "PyTorch's threads; 0: one a core, as TensorFlow does by itself")
@@ -51,12 +47,13 @@ class Case:
     """One model to train.
 
     Attributes:
-        networks: "dense", "convolutional" or "dcgan".
-        kgen_networks: functions that make the encoder and the decoder, or the generator and the
-            discriminator, in Keras.
+        networks: "dense", "convolutional", "dcgan" or "pixelcnn".
+        kgen_networks: functions that make the networks in Keras: the encoder and the decoder, the
+            generator and the discriminator, or the one of a PixelCNN.
         with_xla: whether to train it through XLA as well; on CPUs that slows convolutions down.
         latent_dim: int.
         batch_size: int, images a step unless a flag says otherwise.
+        num_levels: int, how many values a pixel can take.
     """
 
     networks: str
@@ -64,6 +61,7 @@ class Case:
     with_xla: bool
     latent_dim: int = 16
     batch_size: int = 128
+    num_levels: int = 2
 
 
 VAE_CASES = {
@@ -88,75 +86,35 @@ WGAN_GP_CASES = {
 }
 
 
-def kgen_vae(case, images, config):
-    """The contenders of kgen."""
-    from benchmarks.rivals import kgen_vae
-
-    yield from kgen_vae.contenders(case, images, config.batch_size)
-
-
-def keras_vae(case, images, config):
-    """The contenders of bare Keras."""
-    from benchmarks.rivals import keras_vae
-
-    yield from keras_vae.contenders(case, images, config.batch_size)
-
-
-def torch_vae(case, images, config):
-    """The contenders of PyTorch, if it is installed."""
-    if set_up_torch(config):
-        from benchmarks.rivals import torch_vae
-
-        yield from torch_vae.contenders(case, images, config.batch_size)
-
-
-def kgen_wgan_gp(case, images, config):
-    """The contenders of kgen."""
-    from benchmarks.rivals import kgen_wgan_gp
-
-    yield from kgen_wgan_gp.contenders(case, images, config.batch_size)
-
-
-def keras_wgan_gp(case, images, config):
-    """The contender of bare Keras."""
-    from benchmarks.rivals import keras_wgan_gp
-
-    yield from keras_wgan_gp.contenders(case, images, config.batch_size)
-
-
-def torch_wgan_gp(case, images, config):
-    """The contenders of PyTorch, if it is installed."""
-    if set_up_torch(config):
-        from benchmarks.rivals import torch_wgan_gp
-
-        yield from torch_wgan_gp.contenders(case, images, config.batch_size)
-
-
-def set_up_torch(config):
-    """Give PyTorch its threads. Whether it is installed."""
-    try:
-        import torch
-    except ModuleNotFoundError:
-        print("PyTorch is left out: it is not installed (pip install kgen[bench]).")
-        return False
-    torch.set_num_threads(config.threads or os.cpu_count())
-    return True
-
-
-FAMILIES = {
-    "vae": (VAE_CASES, dict(kgen=kgen_vae, keras=keras_vae, torch=torch_vae)),
-    "wgan_gp": (
-        WGAN_GP_CASES,
-        dict(kgen=kgen_wgan_gp, keras=keras_wgan_gp, torch=torch_wgan_gp),
-    ),
+PIXELCNN_CASES = {
+    "PixelCNN": Case(
+        "pixelcnn",
+        (functools.partial(networks.pixelcnn, filters=64, num_blocks=7),),
+        with_xla=False,
+        batch_size=64,
+        num_levels=256,
+    )
 }
 
+# How a library trains a family is the file `rivals/<library>_<family>.py`.
+FAMILIES = {"vae": VAE_CASES, "wgan_gp": WGAN_GP_CASES, "pixelcnn": PIXELCNN_CASES}
 
-def synthetic_images(num_images, seed=0):
-    """Binary images with structure, so that the latents stay in use: float32 `(n, 28, 28, 1)`."""
+
+def contenders(library, case, images, config):
+    """Yields the contenders of one library, none if it is PyTorch and that is not installed."""
+    if library == "torch" and not machine.set_up_torch(config.threads):
+        return
+    rival = importlib.import_module(f"benchmarks.rivals.{library}_{config.family}")
+    yield from rival.contenders(case, images, config.batch_size)
+
+
+def synthetic_images(num_images, num_levels=2, seed=0):
+    """Images with structure, so that latents stay in use: float32 `(n, 28, 28, 1)` on levels."""
     generator = np.random.default_rng(seed)
     codes, patterns = generator.normal(size=(num_images, 8)), generator.normal(size=(8, 784))
-    return (codes @ patterns > 0).astype(np.float32).reshape(-1, 28, 28, 1)
+    gray = 1.0 / (1.0 + np.exp(-codes @ patterns))
+    levels = np.rint(gray * (num_levels - 1)) / (num_levels - 1)
+    return levels.astype(np.float32).reshape(-1, 28, 28, 1)
 
 
 def measure(case, libraries, config):
@@ -164,7 +122,7 @@ def measure(case, libraries, config):
 
     Args:
         case: the model.
-        libraries: list of functions that yield `(name, train)`.
+        libraries: names of `LIBRARIES`.
         config: the configuration; without a batch size, the case's.
 
     Returns:
@@ -172,9 +130,11 @@ def measure(case, libraries, config):
     """
     keras.utils.set_random_seed(0)
     config = dataclasses.replace(config, batch_size=config.batch_size or case.batch_size)
-    images = synthetic_images(config.num_batches * config.batch_size)
-    contenders = dict(pair for library in libraries for pair in library(case, images, config))
-    seconds = interleaved.seconds_by_round(contenders, config.num_rounds)
+    images = synthetic_images(config.num_batches * config.batch_size, case.num_levels)
+    trainers = {}
+    for library in libraries:
+        trainers.update(contenders(library, case, images, config))
+    seconds = interleaved.seconds_by_round(trainers, config.num_rounds)
     speeds = {name: [len(images) / s for s in values] for name, values in seconds.items()}
     ratios = list(_ratios(speeds))
     return dict(images_per_second=speeds, ratios=ratios)
@@ -220,38 +180,15 @@ def print_table(name, result):
         print(f"  {label:44} {row['median']:.3f}  {spread}  {verdict(row)}")
 
 
-def machine():
-    """What the figures depend on: processor count, load before the run, versions."""
-    versions = {}
-    for package in ("tensorflow", "keras", "tensorflow-probability", "torch"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    return dict(
-        num_cores=os.cpu_count(),
-        load_before=os.getloadavg()[0],
-        python=platform.python_version(),
-        versions=versions,
-    )
-
-
 def main(config):
     """Measure all cases of a family, print their tables and write the figures. Returns them."""
     if config.quick:
         config = dataclasses.replace(config, num_batches=3, num_rounds=2)
-    if tf.config.get_visible_devices("GPU"):
-        tf.config.set_visible_devices([], "GPU")
-    cases, known = recipe.choose("family", config.family, FAMILIES)
-    libraries = [recipe.choose("libraries", name, known) for name in config.libraries.split(",")]
-    before = machine()
-    if config.quick:
-        print("--quick: the figures below measure nothing.")
-    elif before["load_before"] > BUSY_LOAD:
-        print(
-            f"The machine is busy (load {before['load_before']:.2f}), which slows PyTorch down "
-            "many times more than Keras. Do not report these figures: run again when it is quiet."
-        )
+    cases = recipe.choose("family", config.family, FAMILIES)
+    libraries = config.libraries.split(",")
+    for library in libraries:
+        recipe.choose("libraries", library, dict.fromkeys(LIBRARIES))
+    before = machine.start(config.quick)
     results = {}
     for name, case in cases.items():
         results[name] = measure(case, libraries, config)

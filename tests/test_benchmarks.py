@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 import kgen
-from benchmarks import interleaved, memory, training
-from benchmarks.rivals import keras_wgan_gp
+from benchmarks import interleaved, memory, sampling, training
+from benchmarks.rivals import keras_pixelcnn, keras_wgan_gp
+from kgen import heads, networks
 from kgen.adversarial import penalties
 
 
@@ -40,21 +41,27 @@ def test_peak_memory(tmp_path, capsys):
     assert "digits train[:256]" in capsys.readouterr().out
 
 
+FAMILIES = {
+    "wgan_gp": ("WGAN-GP", {"kgen", "kgen, XLA", "kgen, 10 steps a call", "bare Keras"}),
+    "pixelcnn": ("PixelCNN", {"kgen", "kgen, 10 steps a call", "bare Keras"}),
+}
+
+
 @pytest.mark.parametrize("libraries", ["kgen,keras", "torch"])
-def test_quick_benchmark_of_wgan_gp(libraries, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_quick_benchmark_of_a_family(family, libraries, tmp_path, monkeypatch, capsys):
     if libraries == "torch":
         pytest.importorskip("torch")
         # Compiling takes a minute.
         monkeypatch.setenv("CXX", "no-compiler")
     output = tmp_path / "results.json"
     options = dict(quick=True, batch_size=4, threads=1, output=str(output))
-    training.main(training.Config(family="wgan_gp", libraries=libraries, **options))
-    names = {
-        "kgen,keras": {"kgen", "kgen, XLA", "kgen, 10 steps a call", "bare Keras"},
-        "torch": {"PyTorch eager"},
-    }[libraries]
-    result = json.loads(output.read_text())["results"]["WGAN-GP"]
-    assert set(result["images_per_second"]) == names
+    training.main(training.Config(family=family, libraries=libraries, **options))
+    case, names = FAMILIES[family]
+    result = json.loads(output.read_text())["results"][case]
+    assert set(result["images_per_second"]) == (
+        names if libraries == "kgen,keras" else {"PyTorch eager"}
+    )
     printed = capsys.readouterr().out
     assert (
         "kgen / bare Keras" if libraries == "kgen,keras" else "torch.compile is left"
@@ -150,6 +157,144 @@ def test_bare_keras_wgan_gp_has_the_losses_of_kgen(wgan_gp, monkeypatch):
         expected = tf.reduce_mean(objective(images, training=True)["loss"])
         # The same operations; only the means are taken in another order.
         np.testing.assert_allclose(logs[name], expected, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def pixelcnn():
+    """A small PixelCNN on 256 levels, its weights and biases away from where they start."""
+    network = networks.pixelcnn((28, 28, 1), 256, filters=8, num_blocks=2, head_filters=(16,))
+    model = kgen.PixelCNN(network, likelihood=heads.Categorical(256))
+    draws = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign_add(draws.normal(size=variable.shape, scale=0.05))
+    return model
+
+
+def test_pytorch_pixelcnn_is_the_same_function_with_equal_weights(pixelcnn):
+    torch = pytest.importorskip("torch")
+    from benchmarks.rivals import torch_pixelcnn
+
+    module = torch_pixelcnn.PixelCNN(256, filters=8, num_blocks=2, head_filters=16)
+    torch_pixelcnn.copy_weights(pixelcnn.network, module)
+    pairs = torch_pixelcnn.convolutions(pixelcnn.network, module)
+    masks = {part: getattr(part, "mask", torch.ones(())) for _, part in pairs}
+    with torch.no_grad():
+        for part, mask in masks.items():
+            # What a mask hides must not matter.
+            part.weight += (1.0 - mask) * torch.randn_like(part.weight)
+    images = training.synthetic_images(4, num_levels=256)
+    turned = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+
+    # Float32 sums of some hundred products, in another order.
+    close = dict(rtol=1e-4, atol=1e-4)
+    logits = module(turned).detach().numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(logits, pixelcnn.network(images), **close)
+    with tf.GradientTape() as tape:
+        expected = tf.reduce_mean(pixelcnn.objective(images, training=True)["loss"])
+    loss = torch_pixelcnn.loss(module, turned)
+    np.testing.assert_allclose(loss.item(), expected, rtol=1e-5)
+    variables = pixelcnn.trainable_variables
+    gradients = tape.gradient(expected, [variable.value for variable in variables])
+    gradients = {v.path: g.numpy() for v, g in zip(variables, gradients, strict=True)}
+    loss.backward()
+    for layer, part in pairs:
+        above = None if layer.above_kernel is None else gradients[layer.above_kernel.path]
+        kernel = torch_pixelcnn.full_kernel(layer, above, gradients[layer.row_kernel.path])
+        for ours, theirs in (
+            (kernel, part.weight),
+            (gradients[layer.bias.path], part.bias),
+        ):
+            # Relative to the largest of a tensor. Hidden weights have a gradient of exactly 0.
+            scale = np.abs(ours).max()
+            np.testing.assert_allclose(
+                theirs.grad.numpy() / scale, ours / scale, atol=1e-4, err_msg=layer.path
+            )
+        assert torch.all(part.weight.grad[masks[part].expand_as(part.weight) == 0.0] == 0.0)
+
+
+def test_bare_keras_pixelcnn_has_the_loss_of_kgen(pixelcnn):
+    images = training.synthetic_images(4, num_levels=256)
+    bare = keras_pixelcnn.PixelCNN(pixelcnn.network)
+    bare.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    logs = bare.train_step(tf.constant(images))
+    # The same operations; only the sums are taken in another order.
+    expected = tf.reduce_mean(pixelcnn.objective(images)["loss"])
+    np.testing.assert_allclose(logs["loss"], expected, rtol=1e-5)
+
+
+def test_the_images_of_the_benchmark_are_on_their_levels():
+    for num_levels in (2, 256):
+        images = training.synthetic_images(8, num_levels)
+        levels = images * (num_levels - 1)
+        # Off by the rounding of float32.
+        np.testing.assert_allclose(levels, np.rint(levels), atol=1e-4)
+        assert levels.min() == 0.0 and images.max() == 1.0
+        assert len(np.unique(images)) > 0.9 * num_levels
+
+
+def test_quick_benchmark_of_sampling(tmp_path, monkeypatch, capsys):
+    # Compiling takes a minute.
+    monkeypatch.setenv("CXX", "no-compiler")
+    output = tmp_path / "results.json"
+    sampling.main(sampling.Config(quick=True, threads=1, output=str(output)))
+    results = json.loads(output.read_text())["results"]
+    assert set(results["differing_pixels"]) >= {"kgen, cached", "kgen, cached, XLA", "kgen, naive"}
+    # PyTorch's too, where it is installed.
+    assert not any(results["differing_pixels"].values())
+    # Two turns before and after each slow contender, one turn of the slow one.
+    num_slow = len(results["seconds"]) - 2
+    assert [len(turns) for turns in results["seconds"]["kgen, cached"]] == [2 * num_slow + 2] * 2
+    assert [len(turns) for turns in results["seconds"]["kgen, naive"]] == [1, 1]
+    rows = {(row["name"], row["side"]) for row in results["growth"]}
+    assert rows == {
+        (name, side) for name in ("kgen, cached", "kgen, cached, XLA") for side in (4, 8, 16)
+    } | {("kgen, naive", 4), ("kgen, naive", 8)}
+    # An image, its current row and the rows above: memory grows with the width alone.
+    sizes = [row["cache_bytes_an_image"] for row in results["memory"]]
+    assert sizes[1:] == [2 * size for size in sizes[:-1]]
+    printed = capsys.readouterr().out
+    assert "kgen, naive / kgen, cached, XLA" in printed
+
+
+def test_pixels_are_drawn_alike_in_pytorch():
+    torch = pytest.importorskip("torch")
+    from benchmarks.rivals import torch_pixelcnn
+
+    draws = np.random.default_rng(0)
+    uniforms = draws.random(1000, np.float32)
+    for num_outputs, likelihood in ((1, heads.Bernoulli()), (256, heads.Categorical(256))):
+        logits = draws.normal(size=(1000, num_outputs), scale=3.0).astype(np.float32)
+        expected = likelihood.sample_from_uniforms(tf.constant(logits), uniforms[:, None])[:, 0]
+        values = torch_pixelcnn.draw(torch.from_numpy(logits), torch.from_numpy(uniforms))
+        np.testing.assert_array_equal(values.numpy(), expected)
+
+
+def test_times_are_compared_within_a_round_by_medians():
+    seconds = {
+        "kgen, cached": [[1.0, 2.0, 9.0], [1.0, 1.0, 1.0]],
+        "kgen, cached, XLA": [[0.5, 0.5, 0.5], [0.1, 0.1, 0.1]],
+        "kgen, naive": [[60.0], [40.0]],
+    }
+    rows = list(sampling.compare(seconds))
+    assert [row["by_round"] for row in rows] == [[30.0, 40.0], [120.0, 400.0]]
+    assert sampling.verdict(rows[0]) == "goal 30: met in all rounds"
+    assert (
+        sampling.verdict({**rows[0], "by_round": [29.0, 28.0]}) == "goal 30: MISSED in all rounds"
+    )
+    assert "no verdict, met in 1 of 2" in sampling.verdict({**rows[0], "by_round": [29.0, 31.0]})
+
+
+def test_fast_contenders_have_their_turns_between_slow_ones(monkeypatch):
+    # A second each with TensorFlow's objects around.
+    monkeypatch.setattr(interleaved.gc, "collect", lambda: None)
+    order = []
+    fast, slow = (
+        {name: lambda name=name: order.append(name) for name in names} for names in ("ab", "XY")
+    )
+    seconds = interleaved.seconds_between(fast, slow, 2, 2)
+    assert "".join(order) == "ababXababYabab" + "babaYbabaXbaba"
+    assert [len(turns) for turns in seconds["a"]] == [6, 6]
+    assert [len(turns) for turns in seconds["X"]] == [1, 1]
 
 
 def turn(images):

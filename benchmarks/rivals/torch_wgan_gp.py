@@ -6,11 +6,10 @@ networks are those of `kgen.networks` turned by half a turn, kernels and images 
 padding by hand.
 """
 
-import os
-import shutil
-
 import torch
 from torch import nn
+
+from benchmarks.rivals import torch_compile
 
 PENALTY_WEIGHT = 10.0
 
@@ -119,17 +118,13 @@ def contenders(case, images, batch_size):
     torch.set_flush_denormal(True)
     batches = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).split(batch_size)
     yield "PyTorch eager", _trainer(case.latent_dim, batches, critic_loss, generator_loss)
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
-        print("torch.compile is left out: it needs a C++ compiler, and there is no g++ or $CXX.")
-        return
-    losses = torch.compile(critic_loss), torch.compile(generator_loss)
-    try:
-        _trainer(case.latent_dim, batches[:1], *losses)()
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        print(f"torch.compile is left out: its first step failed ({reason}).")
-        return
-    yield "torch.compile", _trainer(case.latent_dim, batches, *losses)
+    losses = torch_compile.compiled(
+        lambda *losses: _trainer(case.latent_dim, batches[:1], *losses)(),
+        critic_loss,
+        generator_loss,
+    )
+    if losses:
+        yield "torch.compile", _trainer(case.latent_dim, batches, *losses)
 
 
 def _trainer(latent_dim, batches, critic_loss, generator_loss):

@@ -1,0 +1,50 @@
+"""The PixelCNN in kgen: `kgen.PixelCNN`, its `fit` and its `sample`, beside naive sampling."""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+import kgen
+from benchmarks.rivals.keras_vae import in_memory_batches
+from kgen import heads
+from kgen.autoregressive.naive import naive_fill
+
+
+def contenders(case, images, batch_size):
+    """Yields kgen with its defaults and with `steps_per_execution=10`."""
+    (make_network,) = case.kgen_networks
+    ways = {"kgen": {}, "kgen, 10 steps a call": dict(steps_per_execution=10)}
+    for name, how in ways.items():
+        model = kgen.PixelCNN(
+            make_network(images.shape[1:], case.num_levels),
+            likelihood=heads.Categorical(case.num_levels),
+        )
+        model.compile(keras.optimizers.Adam(1e-3), jit_compile=False, **how)
+        batches = in_memory_batches(images, batch_size)
+        yield name, lambda model=model, batches=batches: model.fit(batches, verbose=0)
+
+
+def cached_samplers(model, num_images):
+    """Yields `(name, draw)`: what a user calls, without XLA, as it is served, and with it."""
+    for name, jit_compile in {"kgen, cached": False, "kgen, cached, XLA": True}.items():
+        yield (
+            name,
+            lambda jit_compile=jit_compile: model.sample(
+                num_images, seed=0, jit_compile=jit_compile
+            ).numpy(),
+        )
+
+
+def naive_sampler(model, uniforms):
+    """Yields `("kgen, naive", draw)`: a pass over the whole image for each pixel.
+
+    Args:
+        model: kgen.PixelCNN.
+        uniforms: float32 `(num_images, height, width, 1)`.
+    """
+    fill = functools.partial(naive_fill, model.network, likelihood=model.likelihood)
+    fill = tf.function(fill, autograph=False)
+    images, known = tf.zeros(uniforms.shape), tf.zeros(uniforms.shape[:3], tf.bool)
+    temperature = tf.ones(len(uniforms))
+    yield "kgen, naive", lambda: fill(images, known, tf.constant(uniforms), temperature).numpy()
