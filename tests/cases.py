@@ -79,6 +79,7 @@ READERS = dict(
 )
 
 PIXELCNN = dict(filters=6, num_blocks=1, head_filters=(6,))
+PIXEL_RNN = dict(hidden_units=3, num_layers=1, likelihood=heads.Categorical(4))
 
 
 CASES = [
@@ -303,6 +304,55 @@ CASES = [
             num_blocks=1,
         ),
         image_shape=(4, 6, 1),
+    ),
+    Case(
+        "made",
+        lambda: kgen.MADE.for_images(SHAPE, hidden_units=(8,), likelihood=heads.Categorical(4)),
+    ),
+    Case(
+        "made_orders_colour",
+        lambda: kgen.MADE.for_images(
+            (3, 2, 3),
+            hidden_units=(8, 7),
+            num_masks=3,
+            order_agnostic=True,
+            likelihood=heads.Categorical(4),
+        ),
+        image_shape=(3, 2, 3),
+    ),
+    Case(
+        "nade",
+        lambda: kgen.NADE.for_images(SHAPE, hidden_units=8, likelihood=heads.Categorical(4)),
+    ),
+    Case("pixel_rnn", lambda: kgen.PixelRNN.for_images(SHAPE, **PIXEL_RNN)),
+    Case(
+        "pixel_rnn_diagonal_colour",
+        lambda: kgen.PixelRNN.for_images((3, 4, 3), kind="diagonal", **PIXEL_RNN),
+        image_shape=(3, 4, 3),
+    ),
+    Case(
+        "pixel_vae",
+        lambda: kgen.PixelVAE.for_images(
+            SHAPE,
+            2,
+            likelihood=heads.Categorical(4),
+            filters=3,
+            head_filters=(3,),
+            kl_warmup_epochs=2,
+            **SMALL,
+        ),
+        follows=("kl_weight",),
+    ),
+    Case(
+        "multiscale_pixelcnn_colour",
+        lambda: kgen.MultiScalePixelCNN.for_images(
+            (4, 3, 3),
+            likelihood=heads.DiscretizedLogisticMixture(4, num_components=2),
+            filters=3,
+            num_layers=2,
+            head_filters=(3,),
+        ),
+        image_shape=(4, 3, 3),
     ),
 ]
 

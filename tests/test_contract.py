@@ -1,5 +1,7 @@
 """What every model promises, run over `cases.py`."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from kgen import serving
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 # One model of each base is enough where the bases alone do the work; GANs differentiate gradients.
-EACH_BASE = ("vae", "vqvae", "adversarial_autoencoder", "gan", "wgan_gp")
+EACH_BASE = ("vae", "vqvae", "adversarial_autoencoder", "gan", "wgan_gp", "pixelcnn_plus_plus")
 each_base = pytest.mark.parametrize(
     "case",
     [case for case in CASES if case.name in EACH_BASE],
@@ -101,9 +103,11 @@ def check_verbs(model, x, labels=None):
         np.testing.assert_allclose(path[:, 0], model.decode(ends[0], **given), atol=1e-5)
         np.testing.assert_allclose(path[:, -1], model.decode(ends[1], **given), atol=1e-5)
     elif hasattr(model, "interpolate"):
-        path = model.interpolate(x[:2], x[2:4], num_steps=3).numpy()
-        np.testing.assert_allclose(path[:, 0], model.reconstruct(x[:2]), atol=1e-5)
-        np.testing.assert_allclose(path[:, -1], model.reconstruct(x[2:4]), atol=1e-5)
+        # Where images are drawn, with equal noise.
+        given = {"seed": 3} if "seed" in inspect.signature(model.reconstruct).parameters else {}
+        path = model.interpolate(x[:2], x[2:4], num_steps=3, **given).numpy()
+        np.testing.assert_allclose(path[:, 0], model.reconstruct(x[:2], **given), atol=1e-5)
+        np.testing.assert_allclose(path[:, -1], model.reconstruct(x[2:4], **given), atol=1e-5)
     if hasattr(model, "elbo"):
         many = np.mean([model.elbo(x, seed=seed) for seed in range(20)])
         tight = model.importance_weighted_bound(x, num_samples=64, seed=0).numpy().mean()
