@@ -71,7 +71,7 @@ class MultiScalePixelCNN(PixelByPixel, ObjectiveModel):
             if len(received) != expected or received[0] != shape:
                 raise ValueError(
                     f"network '{name}' takes inputs of shapes {received}, expected {expected}: "
-                    f"images of shape {shape}, every {step}th pixel of {self.image_shape}"
+                    f"images of shape {shape}, which is {self.image_shape} in steps of {step}"
                     + ("." if smaller is None else ", and maps.")
                 )
             checks.likelihood_network("network", network, shape, self.likelihood)

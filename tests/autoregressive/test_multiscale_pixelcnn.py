@@ -218,7 +218,7 @@ def test_bad_networks():
         build([network(4)], [upsampler(4)])
     with pytest.raises(ValueError, match="0 networks"):
         build([], [])
-    with pytest.raises(ValueError, match=r"expected 1: images of shape \(2, 2, 1\), every 2th"):
+    with pytest.raises(ValueError, match=r"expected 1: images of shape \(2, 2, 1\), .* steps of 2"):
         build([network(4), network(4, num_maps=2)], [upsampler(4)])
     with pytest.raises(ValueError, match=r"expected 2: images of shape \(4, 4, 1\).*and maps"):
         build([network(2), network(4)], [upsampler(4)])
