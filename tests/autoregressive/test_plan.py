@@ -178,13 +178,13 @@ def colour():
 
 
 def two_sizes():
-    """Rows and pixels behind strides, and back; one layer twice."""
-    images = keras.Input((4, 6, 1))
+    """Rows and pixels behind strides, and back; one layer twice, that reads two small rows."""
+    images = keras.Input((6, 4, 1))
     above = RowConv2D(4, (2, 3), shift_down=True)(images)
     x = layers.Add()([above, mask_a(4, (2, 2), centered=False)(images)])
     small_above = RowConv2D(4, (2, 3), strides=2)(above)
     small = CausalConv2D(4, (2, 2), centered=False, strides=2)(x)
-    shared = CausalConv2D(4, 3)
+    shared = CausalConv2D(4, 5)
     small = shared(layers.Activation("tanh")(shared(layers.Add()([small, small_above]))))
     small = DepthToSpace()(CausalConv2D(8, 1)(layers.Concatenate()([small, small_above])))
     return keras.Model(images, layers.Dense(3)(layers.Concatenate()([x, small])))
@@ -240,7 +240,10 @@ def test_a_map_as_second_input():
     above = layers.ELU()(layers.Add()([above, given, layers.Reshape((1, 1, 4))(vector)]))
     x = layers.Add()([mask_a(4, 5)(images), above, CausalConv2D(4, 3)(above)])
     small = CausalConv2D(4, (2, 2), centered=False, strides=2)(layers.Concatenate()([x, given]))
-    small = CausalConv2D(16, 1)(layers.Add()([small, given_small]))
+    small_above = layers.Add()([RowConv2D(4, (1, 3), strides=2)(above), given_small])
+    small = CausalConv2D(16, 1)(
+        layers.Multiply()([layers.Add()([small, small_above]), given_small])
+    )
     x = layers.Concatenate()([layers.Multiply()([x, vector]), DepthToSpace()(small), maps])
     network = randomize(keras.Model([images, maps], layers.Dense(3)(x)))
     check_same(network, np.random.RandomState(1).normal(size=(8, 4, 4, 2)).astype("float32"))
