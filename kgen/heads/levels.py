@@ -139,7 +139,13 @@ class CategoricalOnLevels(tfd.Distribution):
     def _log_prob(self, value):
         level = nearest_level(value, self._num_intervals)
         index = tf.cast(tf.round(level * self._num_intervals), tf.int32)
-        return tfd.Categorical(logits=self._logits).log_prob(index)
+        logits = self._logits
+        if index.shape.as_list() != logits.shape[:-1].as_list():
+            shape = tf.broadcast_dynamic_shape(tf.shape(index), tf.shape(logits)[:-1])
+            index = tf.broadcast_to(index, shape)
+            logits = tf.broadcast_to(logits, tf.concat([shape, tf.shape(logits)[-1:]], axis=0))
+        # One fused operation: `tfd.Categorical` copies the logits where the batch is unknown.
+        return -tf.nn.sparse_softmax_cross_entropy_with_logits(index, logits)
 
     def _mean(self):
         levels = tf.linspace(0.0, 1.0, self._num_intervals + 1)
