@@ -26,7 +26,7 @@ class Config:
     latent_dim: int = option(16, "size of the latent vector")
     filters: int = option(32, "channels of the causal network, and of the decoder's maps")
     num_layers: int = option(2, "causal layers: the more, the less is left for the latents")
-    free_bits: float = option(0.0, "nats a latent dimension below which the KL costs a constant")
+    free_bits: float = option(0.5, "nats a latent dimension below which the KL costs a constant")
     kl_warmup_epochs: int = option(10, "epochs over which the weight of the KL grows from 0")
     batch_size: int = option(64, "images a step, over all replicas")
     epochs: int = option(60, "passes over the training images")
