@@ -22,14 +22,23 @@ class CachedSampler:
     """Draws images from a network pixel by pixel.
 
     Args:
-        network: see `kgen.autoregressive.plan.Plan`.
+        network: see `kgen.autoregressive.plan.Plan`. If it orders the channels of a pixel, a pixel
+            is computed once for each.
+        likelihood: head on levels.
 
     Raises:
-        ValueError: as `Plan` does.
+        ValueError: as `Plan` does, or if both network and likelihood couple the channels.
     """
 
-    def __init__(self, network):
+    def __init__(self, network, likelihood):
         self.plan = Plan(network)
+        self.likelihood = likelihood
+        self.num_passes = self.plan.output.channel_groups
+        if likelihood.couples_channels and self.num_passes > 1:
+            raise ValueError(
+                f"network '{network.name}' orders the channels of a pixel, and {likelihood!r} "
+                "couples them too: build it with channel_groups=1."
+            )
         self.image_shape = tuple(network.inputs[0].shape[1:])
 
     def cache_size(self):
@@ -48,7 +57,7 @@ class CachedSampler:
         )
         return rows_above + held + current_rows
 
-    def __call__(self, images, known, uniforms, temperature, *others, likelihood, passes=1):
+    def __call__(self, images, known, uniforms, temperature, *others):
         """Draw the unknown pixels in raster order: the images that `naive_fill` gives.
 
         Args:
@@ -57,8 +66,6 @@ class CachedSampler:
             uniforms: float32 `(batch, height, width, likelihood.noise_size(channels))` in (0, 1).
             temperature: float32 `(batch,)`.
             *others: the network's further inputs.
-            likelihood: head on levels.
-            passes: int, as for `naive_fill`.
 
         Returns:
             float32, the shape of `images`.
@@ -75,9 +82,9 @@ class CachedSampler:
         def fill_pixel(row, column, packs, lines, pixel):
             image, is_known, noise = tf.split(pixel, sizes, axis=-1)
             drawn = tf.zeros_like(image)
-            for _ in range(passes):
+            for _ in range(self.num_passes):
                 params, lines = run.pixel(row, column, packs, lines, drawn)
-                drawn = likelihood.sample_from_uniforms(
+                drawn = self.likelihood.sample_from_uniforms(
                     tf.cast(params, tf.float32), noise, temperature
                 )
                 drawn = tf.where(is_known > 0.5, image, drawn)

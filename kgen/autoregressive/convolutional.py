@@ -34,12 +34,7 @@ class ConvolutionalPixels(PixelByPixel):
             )
         self.image_shape = checks.image_shape(network.inputs[0].shape[1:])
         checks.likelihood_network("network", network, self.image_shape, self.likelihood)
-        self.sampler = CachedSampler(network)
-        if self.likelihood.couples_channels and self.sampler.plan.output.channel_groups > 1:
-            raise ValueError(
-                f"network '{network.name}' orders the channels of a pixel, and {self.likelihood!r} "
-                "couples them too: build it with channel_groups=1."
-            )
+        self.sampler = CachedSampler(network, self.likelihood)
         self.build()
 
     def _params(self, images, labels=None, training=False):
@@ -48,15 +43,7 @@ class ConvolutionalPixels(PixelByPixel):
 
     def _fill(self, images, known, uniforms, temperature, labels=None):
         others = [] if labels is None else [labels]
-        return self.sampler(
-            images,
-            known,
-            uniforms,
-            temperature,
-            *others,
-            likelihood=self.likelihood,
-            passes=self.sampler.plan.output.channel_groups,
-        )
+        return self.sampler(images, known, uniforms, temperature, *others)
 
 
 def num_passes(likelihood, image_shape):

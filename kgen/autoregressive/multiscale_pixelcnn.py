@@ -59,7 +59,7 @@ class MultiScalePixelCNN(PixelByPixel, ObjectiveModel):
             )
         self.image_shape = checks.image_shape(self.networks[-1].inputs[0].shape[1:])
         self._check_networks()
-        self.samplers = [CachedSampler(network) for network in networks]
+        self.samplers = [CachedSampler(network, self.likelihood) for network in networks]
         self.build()
 
     def _check_networks(self):
@@ -176,15 +176,7 @@ class MultiScalePixelCNN(PixelByPixel, ObjectiveModel):
             if smaller is not None:
                 x, is_known = _with_smaller(x, is_known, smaller)
                 maps = [upsampler(smaller, training=False)]
-            smaller = sampler(
-                x,
-                is_known,
-                noise,
-                temperature,
-                *maps,
-                likelihood=self.likelihood,
-                passes=num_passes(self.likelihood, self.image_shape),
-            )
+            smaller = sampler(x, is_known, noise, temperature, *maps)
         return smaller
 
 

@@ -89,7 +89,7 @@ class PixelVAE(EvidenceBound, PixelDrawing, ObjectiveModel):
             num_importance_samples=num_importance_samples,
         )
         self._check_networks()
-        self.sampler = CachedSampler(pixel_network)
+        self.sampler = CachedSampler(pixel_network, self.likelihood)
         self.build()
 
     def _check_networks(self):
@@ -172,15 +172,8 @@ class PixelVAE(EvidenceBound, PixelDrawing, ObjectiveModel):
         return self.likelihood(params).log_prob(images)
 
     def _fill(self, images, known, uniforms, temperature, latents):
-        return self.sampler(
-            images,
-            known,
-            uniforms,
-            temperature,
-            self.decoder(latents, training=False),
-            likelihood=self.likelihood,
-            passes=num_passes(self.likelihood, self.image_shape),
-        )
+        maps = self.decoder(latents, training=False)
+        return self.sampler(images, known, uniforms, temperature, maps)
 
     @property
     def _condition_signature(self):

@@ -262,7 +262,7 @@ def test_maps_and_labels_together():
         tf.ones(5),
     )
     expected = naive_fill(lambda images: network([images, *given]), *inputs, likelihood=likelihood)
-    received = CachedSampler(network)(*inputs, *given, likelihood=likelihood)
+    received = CachedSampler(network, likelihood)(*inputs, *given)
     np.testing.assert_array_equal(received, expected)
 
 

@@ -198,19 +198,20 @@ def check_same(network, *others, passes=1):
     known = draws.uniform(size=images.shape[:3]) < 0.3
     uniforms = draws.uniform(size=images.shape).astype("float32")
     temperature = np.array([0.5, 1.0, 1.0, 2.0] * 2, "float32")
-    sampler = CachedSampler(network)
-    how = dict(likelihood=heads.Categorical(3), passes=passes)
+    likelihood = heads.Categorical(3)
+    sampler = CachedSampler(network, likelihood)
 
     @tf.function(autograph=False)
     def both(images, known, uniforms, temperature, *others):
-        cached = sampler(images, known, uniforms, temperature, *others, **how)
+        cached = sampler(images, known, uniforms, temperature, *others)
         expected = naive_fill(
             lambda x: network([x, *others] if others else x),
             images,
             known,
             uniforms,
             temperature,
-            **how,
+            likelihood=likelihood,
+            passes=passes,
         )
         return cached, expected
 
@@ -256,13 +257,13 @@ def test_a_sequential_network_makes_a_model():
 
 def cache_size(height, width):
     network = networks.pixelcnn_plus_plus((height, width, 3), 6, filters=4, num_blocks=1)
-    return CachedSampler(network).cache_size()
+    return CachedSampler(network, heads.Categorical(3)).cache_size()
 
 
 def test_cache_size_by_hand():
     network = made_of(lambda x: layers.Dense(3)(mask_a(4, 5)(x)), (9, 10, 1))
     # Two rows above and the current one, with 2 columns of padding; what the rows above give.
-    assert CachedSampler(network).cache_size() == 2 * 10 + 12 + 4 * 10
+    assert CachedSampler(network, heads.Categorical(3)).cache_size() == 2 * 10 + 12 + 4 * 10
 
 
 def test_cache_grows_with_the_width_alone():
