@@ -198,6 +198,32 @@ def levels(batch, num_levels):
         )
 
 
+def level_tensor(values, shape, num_levels):
+    """Images as float32, checked now, or in a graph whenever it runs, as `label_tensor` does.
+
+    Args:
+        values: float images `(batch, *shape)`.
+        shape: image shape.
+        num_levels: int, L; pixels are k / (L - 1).
+
+    Raises:
+        ValueError: where values are known, for what `images` and `levels` refuse.
+    """
+    values = tf.convert_to_tensor(values)
+    if tf.executing_eagerly():
+        images(values, shape)
+        levels(values, num_levels)
+        return tf.cast(values, tf.float32)
+    values = tf.cast(values, tf.float32)
+    steps = values * (num_levels - 1)
+    # NaN fails the comparison too.
+    on_levels = (tf.abs(steps - tf.round(steps)) <= 1e-2) & (tf.abs(values - 0.5) <= 0.5 + 1e-4)
+    message = f"Expected pixels on {num_levels} levels, k / {num_levels - 1}, in [0, 1], received"
+    check = tf.debugging.Assert(tf.reduce_all(on_levels), [message, values])
+    with tf.control_dependencies([check]):
+        return tf.identity(values)
+
+
 def terms(model, received):
     """Raise ValueError if an objective returned other terms than the model declares."""
     if "loss" not in received:

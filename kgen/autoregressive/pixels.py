@@ -31,7 +31,8 @@ class PixelByPixel(PixelDrawing):
 
     def objective(self, x, y=None, training=False):
         """`loss = -log p(x | y)` in nats an image, and the same in bits a dimension."""
-        loss = -self._log_prob(x, y if self.num_classes else None, training)
+        x, y = self._checked_images(x), self._checked_labels(y if self.num_classes else None)
+        loss = -self._log_prob(x, y, training)
         return {"loss": loss, "bits_per_dim": self._bits(loss)}
 
     def _log_prob(self, images, labels=None, training=False):
@@ -80,7 +81,8 @@ class PixelByPixel(PixelDrawing):
             seed: int, or None for a fresh one. Image i is a function of `(seed, i)`, its label and
                 temperature, in Python and from the served model.
             jit_compile: bool. XLA draws several times faster, after compiling once for each
-                `num_samples`.
+                `num_samples`. It may round differently: then a number at the edge of two levels
+                gives the other one, and the pixels behind it follow.
 
         Returns:
             float32 `(num_samples, height, width, channels)` on the levels.
@@ -134,19 +136,24 @@ class PixelByPixel(PixelDrawing):
 
     def call(self, inputs, training=False):
         """`log p(x)`, or of `[images, labels]`: what `predict` gives."""
+        return self._log_prob(*self._images_and_labels(inputs))
+
+    def predict_step(self, data):
+        """`log p(x | y)` of the images of `data`."""
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        inputs = x if y is None or self.num_classes is None else (x, y)
+        # Not through `__call__`, which casts the images under mixed precision: levels would move.
+        return self._score(*self._images_and_labels(inputs))
+
+    def _images_and_labels(self, inputs):
         if self.num_classes is None:
-            return self._log_prob(inputs)
+            return inputs, None
         if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
             raise ValueError(
                 f"{type(self).__name__} takes labels: pass [images, labels], or a data set of such "
                 "pairs."
             )
-        return self._log_prob(inputs[0], tf.cast(inputs[1], tf.int32))
-
-    def predict_step(self, data):
-        """`log p(x | y)` of the images of `data`."""
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self(x if y is None or self.num_classes is None else (x, y), training=False)
+        return inputs[0], tf.cast(inputs[1], tf.int32)
 
     # The sampler.
 
@@ -164,8 +171,17 @@ class PixelByPixel(PixelDrawing):
         mask = tf.TensorSpec((None, *self.image_shape[:2]), tf.int32, name="mask")
         labels = self._condition_signature
 
+        def draw(images, known, seed, temperature, *labels):
+            labels = [self._checked_labels(rows) for rows in labels]
+            return self._serve(images, known, seed, temperature, *labels)
+
         def sample(seed, *rows):
-            return self._serve(*self._nothing_known(tf.shape(seed)[0]), seed, *rows)
+            return draw(*self._nothing_known(tf.shape(seed)[0]), seed, *rows)
+
+        def complete(images, mask, *rows):
+            # What is hidden may be anything.
+            images = tf.where(mask[..., None] > 0, images, tf.zeros_like(images))
+            return draw(self._checked_images(images), mask > 0, *rows)
 
         endpoints = {
             "sample": (lambda *rows: {"images": sample(*rows)}, [seed, temperature, *labels])
@@ -178,24 +194,23 @@ class PixelByPixel(PixelDrawing):
         return {
             **endpoints,
             "complete": (
-                lambda images, mask, *rows: {"images": self._serve(images, mask > 0, *rows)},
+                lambda *rows: {"images": complete(*rows)},
                 [images, mask, seed, temperature, *labels],
             ),
-            "log_prob": (lambda *rows: {"log_prob": self._log_prob(*rows)}, [images, *labels]),
+            "log_prob": (lambda *rows: {"log_prob": self._score(*rows)}, [images, *labels]),
             "bits_per_dim": (
-                lambda *rows: {"bits_per_dim": self._bits(-self._log_prob(*rows))},
+                lambda *rows: {"bits_per_dim": self._bits(-self._score(*rows))},
                 [images, *labels],
             ),
         }
 
+    def _score(self, images, labels=None):
+        return self._log_prob(self._checked_images(images), self._checked_labels(labels))
+
     # Checks.
 
     def _checked_images(self, images):
-        images = tf.convert_to_tensor(images)
-        if tf.executing_eagerly():
-            checks.images(images, self.image_shape)
-            checks.levels(images, self.num_levels)
-        return tf.cast(images, tf.float32)
+        return checks.level_tensor(images, self.image_shape, self.num_levels)
 
     def _checked_labels(self, labels):
         if self.num_classes is None:
@@ -207,9 +222,7 @@ class PixelByPixel(PixelDrawing):
                 f"{type(self).__name__} was built with labels: pass int32 labels (batch,) in "
                 f"0 .. {self.num_classes - 1}."
             )
-        if tf.executing_eagerly():
-            checks.labels(labels, self.num_classes)
-        return tf.cast(labels, tf.int32)
+        return checks.label_tensor(labels, self.num_classes)
 
     def _rows_of_labels(self, labels, count):
         if self.num_classes is not None and labels is None:

@@ -213,3 +213,30 @@ def test_labels_that_miss_or_are_too_many(model, model_of_labels):
 def test_num_samples(model, num_samples):
     with pytest.raises(ValueError, match="num_samples must be an integer of at least 1"):
         model.sample(num_samples)
+
+
+@pytest.mark.parametrize(
+    "name, change, message",
+    [
+        ("log_prob", dict(images=0.4), "Expected pixels on 3 levels"),
+        ("bits_per_dim", dict(images=np.nan), "Expected pixels on 3 levels"),
+        ("complete", dict(images=1.5), "Expected pixels on 3 levels"),
+        ("log_prob", dict(labels=-1), "Expected labels in 0 .. 2"),
+        ("sample", dict(labels=3), "Expected labels in 0 .. 2"),
+        ("sample", dict(temperature=0.0), "temperature must be above 0"),
+    ],
+)
+def test_a_server_refuses_what_python_refuses(name, change, message):
+    model = kgen.GatedPixelCNN.for_images(
+        (2, 2, 1), likelihood=heads.Categorical(3), num_classes=3, filters=2, num_layers=1
+    )
+    function, signature = model.endpoints()[name]
+    served = tf.function(function, input_signature=signature, autograph=False)
+    inputs = {
+        spec.name: np.ones((2, *spec.shape[1:]), spec.dtype.as_numpy_dtype) for spec in signature
+    }
+    served(*inputs.values())
+    for key, value in change.items():
+        inputs[key][1] = value
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        served(*inputs.values())
