@@ -17,7 +17,8 @@ def synthesize_inputs(
 ) -> dict[str, np.ndarray]:
     """Makes valid inputs for an endpoint, always the same.
 
-    float32 is uniform in [0.25, 0.75): an image, a latent vector, a temperature. An int32 input
+    float32 of rank 4 is 0 or 1: an image on the levels of every model. Other float32 is uniform in
+    [0.25, 0.75): a latent vector, a temperature. An int32 input
     whose name ends in "seed" or "seeds" has the rows (0, i); any other int32 is 0, a label or
     index that always exists. uint8 is 127, and a string is a PNG file of one gray pixel.
 
@@ -35,7 +36,8 @@ def _synthesize(spec: tf.TensorSpec, batch_size: int) -> np.ndarray:
     shape = (batch_size, *spec.shape.as_list()[1:])
     if spec.dtype == tf.float32:
         generator = np.random.default_rng(zlib.crc32(spec.name.encode()))
-        return (0.25 + 0.5 * generator.random(shape)).astype(np.float32)
+        values = (0.25 + 0.5 * generator.random(shape)).astype(np.float32)
+        return np.round(values) if len(shape) == 4 else values
     if spec.dtype == tf.uint8:
         return np.full(shape, 127, np.uint8)
     if spec.dtype == tf.string:
