@@ -153,6 +153,7 @@ def test_warmup_has_a_valid_record_for_each_signature_and_batch_size(version_dir
 def test_synthesized_inputs():
     specs = [
         tf.TensorSpec((None, 2, 3), tf.float32, name="images"),
+        tf.TensorSpec((None, 4, 4, 1), tf.float32, name="on_levels"),
         tf.TensorSpec((None, 2), tf.int32, name="seed"),
         tf.TensorSpec((None,), tf.int32, name="label"),
         tf.TensorSpec((None,), tf.string, name="image_bytes"),
@@ -162,6 +163,7 @@ def test_synthesized_inputs():
     for name, value in four.items():
         np.testing.assert_array_equal(value[:1], one[name])
     assert 0 <= four["images"].min() and four["images"].max() <= 1
+    assert set(four["on_levels"].flat) == {0.0, 1.0}
     np.testing.assert_array_equal(four["seed"], [[0, 0], [0, 1], [0, 2], [0, 3]])
     np.testing.assert_array_equal(four["label"], [0, 0, 0, 0])
     assert tf.io.decode_png(four["image_bytes"][0]).shape == (1, 1, 1)
