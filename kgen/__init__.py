@@ -3,6 +3,7 @@
 from kgen import adversarial as adversarial
 from kgen import autoencoding as autoencoding
 from kgen import autoregressive as autoregressive
+from kgen import contrastive as contrastive
 from kgen import evaluation as evaluation
 from kgen import heads as heads
 from kgen import layers as layers
@@ -28,6 +29,16 @@ from kgen.autoregressive import PixelCNN as PixelCNN
 from kgen.autoregressive import PixelCNNPlusPlus as PixelCNNPlusPlus
 from kgen.autoregressive import PixelRNN as PixelRNN
 from kgen.autoregressive import PixelVAE as PixelVAE
+from kgen.contrastive import BYOL as BYOL
+from kgen.contrastive import CPC as CPC
+from kgen.contrastive import NPID as NPID
+from kgen.contrastive import BarlowTwins as BarlowTwins
+from kgen.contrastive import ExemplarMetric as ExemplarMetric
+from kgen.contrastive import ExemplarNetwork as ExemplarNetwork
+from kgen.contrastive import MoCo as MoCo
+from kgen.contrastive import SimCLR as SimCLR
+from kgen.contrastive import SimSiam as SimSiam
+from kgen.contrastive import VICReg as VICReg
 from kgen.training import AdversarialModel as AdversarialModel
 from kgen.training import ObjectiveModel as ObjectiveModel
 from kgen.version import __version__ as __version__

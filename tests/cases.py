@@ -29,6 +29,8 @@ class Case:
     num_classes: int | None = None
     # How many values a pixel of its images takes; 4 are levels of every likelihood but binary ones.
     num_levels: int = 4
+    # Of a model that trains on two views of each image.
+    num_views: int = 1
 
 
 SMALL = dict(
@@ -77,6 +79,19 @@ READERS = dict(
     generator=lambda size, shape: networks.dcgan_generator(size, shape, filters=(3,)),
     discriminator=lambda shape, size: networks.dcgan_discriminator(shape, size, filters=(3, 2)),
 )
+
+MOVING = ("moving_mean", "moving_variance")
+
+
+def embedder(shape=SHAPE):
+    """An encoder of one block into three numbers."""
+    return networks.contrastive_encoder(shape, 3, filters=(2,))
+
+
+def projector(size=2, **kwargs):
+    """Three numbers into `size`."""
+    return networks.projection_head(3, (4,), size, **kwargs)
+
 
 PIXELCNN = dict(filters=6, num_blocks=1, head_filters=(6,))
 PIXEL_RNN = dict(hidden_units=3, num_layers=1, likelihood=heads.Categorical(4))
@@ -354,6 +369,68 @@ CASES = [
         ),
         image_shape=(4, 3, 3),
     ),
+    Case("simclr", lambda: kgen.SimCLR(embedder(), projector()), follows=MOVING, num_views=2),
+    Case(
+        "simclr_colour",
+        lambda: kgen.SimCLR(embedder((7, 5, 3)), projector(), temperature=0.1),
+        image_shape=(7, 5, 3),
+        follows=MOVING,
+        num_views=2,
+    ),
+    Case(
+        "moco",
+        lambda: kgen.MoCo(embedder(), projector(), queue_size=80),
+        follows=(*MOVING, "queue", "key_encoder", "key_projector"),
+        num_views=2,
+    ),
+    Case(
+        "byol",
+        lambda: kgen.BYOL(embedder(), projector(), networks.prediction_head(2, 3)),
+        follows=(*MOVING, "target_encoder", "target_projector"),
+        num_views=2,
+    ),
+    Case(
+        "simsiam",
+        lambda: kgen.SimSiam(
+            embedder(), projector(normalize_output=True), networks.prediction_head(2, 3)
+        ),
+        follows=MOVING,
+        num_views=2,
+    ),
+    Case(
+        "barlow_twins",
+        lambda: kgen.BarlowTwins(embedder(), projector(use_bias=False)),
+        follows=MOVING,
+        num_views=2,
+    ),
+    Case(
+        "vicreg",
+        lambda: kgen.VICReg(embedder(), projector(use_bias=False)),
+        follows=MOVING,
+        num_views=2,
+    ),
+    Case(
+        "exemplar_metric",
+        lambda: kgen.ExemplarMetric(embedder(), projector()),
+        follows=MOVING,
+        num_views=2,
+    ),
+    Case(
+        "exemplar_network",
+        lambda: kgen.ExemplarNetwork(embedder(), 16),
+        follows=MOVING,
+        num_classes=16,
+    ),
+    Case(
+        "npid",
+        lambda: kgen.NPID(embedder(), projector(), 16),
+        follows=(*MOVING, "bank"),
+        num_classes=16,
+    ),
+    Case(
+        "cpc",
+        lambda: kgen.CPC.for_images(SHAPE, patch_size=2, stride=1, embedding_dim=3),
+    ),
 ]
 
 
@@ -365,7 +442,9 @@ def images(case, count=16, seed=0):
 
 
 def examples(case, count=16, seed=0):
-    """What a case trains on: `(images,)`, or `(images, labels)` with all the labels."""
+    """What a case trains on: `(images,)`, `(images, labels)` with all the labels, or `(views,)`."""
+    if case.num_views == 2:
+        return ((images(case, count, seed), images(case, count, seed + 1)),)
     labels = () if case.num_classes is None else (np.arange(count) % case.num_classes,)
     return (images(case, count, seed), *labels)
 

@@ -76,6 +76,9 @@ def optimizers(model):
 
 
 def check_verbs(model, x, labels=None):
+    if hasattr(model, "embed"):
+        check_embeddings(model, x[0] if isinstance(x, tuple) else x)
+        return
     is_gan = hasattr(model, "discriminate")
     judges = {"discriminate", "log_prob"} & set(model.endpoints())
     judges_labels = any(len(model.endpoints()[name][1]) == 2 for name in judges)
@@ -114,6 +117,13 @@ def check_verbs(model, x, labels=None):
         # 20 one-sample estimates of 16 images against 64 samples: the bound grows with K, up to
         # the estimates' own noise.
         assert tight > many - 0.5
+
+
+def check_embeddings(model, x):
+    embeddings = model.embed(x).numpy()
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, atol=1e-5)
+    # Another graph may sum in another order.
+    np.testing.assert_allclose(model.predict(x, verbose=0), embeddings, atol=1e-5)
 
 
 @every_case

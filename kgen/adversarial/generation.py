@@ -5,6 +5,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from kgen import checks, heads
+from kgen.averages import AveragedWeights
 from kgen.heads.sampling import seed_rows
 from kgen.serving.png import encode_png
 
@@ -27,33 +28,17 @@ class LatentGeneration:
 
     def _add_averages(self):
         """To be called in the constructor, once the generator is there."""
-        self.averages = []
-        if self.ema_decay is None:
-            return
-        checks.probability("ema_decay", self.ema_decay)
-        for index, variable in enumerate(self.generator.trainable_variables):
-            average = self.add_weight(
-                name=f"average_{index}_{variable.name}",
-                shape=variable.shape,
-                initializer="zeros",
-                trainable=False,
-                autocast=False,
-                aggregation="only_first_replica",
-            )
-            average.assign(variable)
-            self.averages.append(average)
+        self.averaged_generator = None
+        if self.ema_decay is not None:
+            checks.probability("ema_decay", self.ema_decay)
+            self.averaged_generator = AveragedWeights(self, self.generator)
 
     def after_step(self):
         """Move the averaged weights."""
         if self.ema_decay is None:
             return
         steps = tf.cast(self._step(), tf.float32)
-        decay = tf.minimum(self.ema_decay, (1.0 + steps) / (10.0 + steps))
-        for average, variable in zip(
-            self.averages, self.generator.trainable_variables, strict=True
-        ):
-            old, new = tf.convert_to_tensor(average), tf.convert_to_tensor(variable)
-            average.assign(new + decay * (old - new))
+        self.averaged_generator.move(tf.minimum(self.ema_decay, (1.0 + steps) / (10.0 + steps)))
 
     def latents(self, batch_size, seed):
         """Latents of a training step: float32 `(batch_size, latent_dim)` from a stateless seed."""
@@ -90,13 +75,7 @@ class LatentGeneration:
         inputs = latents if labels is None else [latents, labels]
         if self.ema_decay is None:
             return tf.cast(self.generator(inputs, training=False), tf.float32)
-        outputs, _ = self.generator.stateless_call(
-            [tf.convert_to_tensor(average) for average in self.averages],
-            [tf.convert_to_tensor(value) for value in self.generator.non_trainable_variables],
-            inputs,
-            training=False,
-        )
-        return tf.cast(outputs, tf.float32)
+        return self.averaged_generator(inputs)
 
     def sample(self, num_samples, labels=None, *, truncation=None, seed=None):
         """Decode latents drawn from the prior.

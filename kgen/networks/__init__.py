@@ -5,6 +5,9 @@ from kgen.networks.autoregressive import masked_autoregressive as masked_autoreg
 from kgen.networks.autoregressive import nade_network as nade_network
 from kgen.networks.conditional import label_conditioned_generator as label_conditioned_generator
 from kgen.networks.conditional import projection_discriminator as projection_discriminator
+from kgen.networks.contrastive import contrastive_encoder as contrastive_encoder
+from kgen.networks.contrastive import prediction_head as prediction_head
+from kgen.networks.contrastive import projection_head as projection_head
 from kgen.networks.convolutional import convolutional_decoder as convolutional_decoder
 from kgen.networks.convolutional import convolutional_encoder as convolutional_encoder
 from kgen.networks.convolutional import (
@@ -13,6 +16,8 @@ from kgen.networks.convolutional import (
 from kgen.networks.convolutional import (
     convolutional_feature_encoder as convolutional_feature_encoder,
 )
+from kgen.networks.cpc import cpc_context as cpc_context
+from kgen.networks.cpc import patch_encoder as patch_encoder
 from kgen.networks.dcgan import dcgan_discriminator as dcgan_discriminator
 from kgen.networks.dcgan import dcgan_generator as dcgan_generator
 from kgen.networks.dcgan import doubling_filters as doubling_filters

@@ -23,7 +23,9 @@ def adam():
 
 
 def averages(model):
-    return [average.numpy() for average in model.averages]
+    if model.averaged_generator is None:
+        return []
+    return [average.numpy() for average in model.averaged_generator.variables]
 
 
 @pytest.mark.parametrize("eager", [False, True], ids=["graph", "eager"])
@@ -57,7 +59,9 @@ def test_averages_are_the_slow_running_average(eager):
 def generator_of_averages(model):
     clone = keras.models.clone_model(model.generator)
     clone.set_weights(model.generator.get_weights())
-    for variable, average in zip(clone.trainable_variables, model.averages, strict=True):
+    for variable, average in zip(
+        clone.trainable_variables, model.averaged_generator.variables, strict=True
+    ):
         variable.assign(average)
     return clone
 
@@ -96,7 +100,7 @@ def test_averages_of_a_spectrally_normalized_generator():
     hidden = networks.normalization.spectrally_normalized(keras.layers.Dense(5))(inputs)
     generator = keras.Model(inputs, keras.layers.Dense(2)(hidden))
     model = kgen.GAN(generator, dense_players()[1])
-    for average in model.averages:
+    for average in model.averaged_generator.variables:
         average.assign(average + 1.0)
     latents = points(3)
     expected = generator_of_averages(model)(latents, training=False)
@@ -170,13 +174,13 @@ def test_two_replicas_average_like_one_device(model_class):
     for mine, theirs in zip(alone.variables, together.variables, strict=True):
         # Sums in another order.
         np.testing.assert_allclose(mine, theirs.numpy(), atol=1e-5, err_msg=mine.path)
-    for average in together.averages:
+    for average in together.averaged_generator.variables:
         first, second = two_replicas().experimental_local_results(average.value)
         np.testing.assert_array_equal(first, second)
 
 
 def test_no_averages():
     model = kgen.GAN(*dense_players(), ema_decay=None)
-    assert model.averages == []
+    assert model.averaged_generator is None
     latents = points(3)
     np.testing.assert_array_equal(model.decode(latents), model.generator(latents))

@@ -1,0 +1,137 @@
+"""What the parts of a model must be: networks that fit one another, terms that are declared."""
+
+import keras
+
+
+def network(role, value):
+    """Return `value`, or raise ValueError if it is not a built Keras model with known shapes."""
+    if not isinstance(value, keras.Model):
+        raise ValueError(f"{role} must be a keras.Model, received {type(value).__name__}.")
+    if not value.built:
+        raise ValueError(
+            f"{role} '{value.name}' has no variables yet. Give it a keras.Input as its first "
+            "layer, or build it as keras.Model(inputs, outputs)."
+        )
+    if not hasattr(value, "input_shape") or not hasattr(value, "output_shape"):
+        raise ValueError(
+            f"{role} '{value.name}' is a {type(value).__name__}, whose shapes are not known. Wrap "
+            "it: inputs = keras.Input(...); keras.Model(inputs, network(inputs))."
+        )
+    return value
+
+
+def vector_network(role, value):
+    """Return `value`, or raise ValueError if it is not a built network that gives vectors."""
+    received = network(role, value).output_shape
+    if len(received) != 2:
+        raise ValueError(
+            f"{role} '{value.name}' must give vectors (batch, size), received outputs of shape "
+            f"{received}. End it with keras.layers.Flatten or a pooling layer."
+        )
+    return value
+
+
+def takes_vectors(role, value, source):
+    """Return `value`, or raise ValueError if it does not take the vectors that `source` gives."""
+    received, given = network(role, value).input_shape, source.output_shape
+    if isinstance(received, list) or tuple(received[1:]) != tuple(given[1:]):
+        raise ValueError(
+            f"{role} '{value.name}' takes inputs of shape {received}, but '{source.name}' gives "
+            f"vectors of shape {given}."
+        )
+    return value
+
+
+def predictor(value, projector):
+    """Return `value`, or raise ValueError if it does not map the projector's vectors to such."""
+    takes_vectors("predictor", vector_network("predictor", value), projector)
+    output_shape(
+        "predictor", value, projector.output_shape[1:], "what the projector gives, to compare with"
+    )
+    return value
+
+
+def output_shape(role, value, expected, why):
+    """Raise ValueError if the network `value` does not give outputs of shape `expected`."""
+    received = tuple(value.output_shape[1:])
+    if received != tuple(expected):
+        raise ValueError(
+            f"{role} '{value.name}' gives outputs of shape {received}, expected {tuple(expected)}: "
+            f"{why}."
+        )
+
+
+def decoder(value, latent_dim, shape, likelihood):
+    """Raise ValueError if a decoder does not map latents to a likelihood's parameters.
+
+    Args:
+        value: keras.Model.
+        latent_dim: int.
+        shape: image shape `(height, width, channels)`.
+        likelihood: head.
+    """
+    received = tuple(value.input_shape[1:])
+    if received != (latent_dim,):
+        raise ValueError(
+            f"decoder '{value.name}' takes inputs of shape {received}, but the encoder's output "
+            f"and the posterior make latents of shape {(latent_dim,)}."
+        )
+    expected = (*shape[:-1], likelihood.params_size(shape))
+    why = f"that is what {type(likelihood).__name__} needs for images of shape {tuple(shape)}"
+    output_shape("decoder", value, expected, why)
+
+
+def likelihood_network(role, value, shape, likelihood):
+    """Raise ValueError if a network of images does not give a likelihood's parameters."""
+    expected = (*shape[:-1], likelihood.params_size(shape))
+    why = f"that is what {likelihood!r} needs for images of shape {tuple(shape)}"
+    output_shape(role, value, expected, why)
+
+
+def prior(value, latent_dim, shape):
+    """Return `value`, or raise ValueError if a prior is made for other latents or images."""
+    received = getattr(value, "latent_dim", latent_dim)
+    if received != latent_dim:
+        raise ValueError(
+            f"The prior {type(value).__name__} has latent_dim={received}, but the encoder's output "
+            f"and the posterior make latents of shape {(latent_dim,)}."
+        )
+    received = getattr(value, "image_shape", shape)
+    if tuple(received) != tuple(shape):
+        raise ValueError(
+            f"The prior {type(value).__name__} has image_shape={tuple(received)}, but the encoder "
+            f"takes images of shape {tuple(shape)}."
+        )
+    return value
+
+
+def terms(model, received):
+    """Raise ValueError if an objective returned other terms than the model declares."""
+    if "loss" not in received:
+        raise ValueError(
+            f"The objective of {type(model).__name__} must return a term named 'loss', "
+            f"received {sorted(received)}."
+        )
+    known = {"loss", *model.metrics_names}
+    unknown = sorted(set(received) - known)
+    if unknown:
+        raise ValueError(
+            f"The objective of {type(model).__name__} returned the terms {unknown}, which its "
+            f"class attribute `terms` does not list: {model.terms}."
+        )
+    for name, value in received.items():
+        if value.shape.rank != 1:
+            raise ValueError(
+                f"The term '{name}' of {type(model).__name__} must have shape (batch,), received "
+                f"{value.shape}. Sum over the other axes; the base takes the mean."
+            )
+
+
+def no_missing_terms(model, received):
+    """Raise ValueError if a term that the model declares was never returned: it would show as 0."""
+    missing = sorted(set(model.metrics_names) - set(received))
+    if missing:
+        raise ValueError(
+            f"{type(model).__name__} declares the terms {missing} in its class attribute `terms`, "
+            f"but its objectives returned only {sorted(received)}."
+        )

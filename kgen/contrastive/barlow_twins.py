@@ -1,0 +1,62 @@
+"""Barlow Twins."""
+
+import keras
+import tensorflow as tf
+
+from kgen import checks
+from kgen.contrastive import losses
+from kgen.contrastive.replicas import gather
+from kgen.contrastive.views import TwoViews
+from kgen.networks import contrastive_encoder, projection_head
+from kgen.training import ObjectiveModel
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class BarlowTwins(TwoViews, ObjectiveModel):
+    """Barlow Twins (Zbontar et al. 2021): features that agree between views and differ in content.
+
+        C = cross-correlation, over the batch, of the features of the two views
+        loss = sum_i (1 - C_ii)^2 + weight sum_{i != j} C_ij^2
+
+    C is that of the whole batch, on all replicas.
+
+    Args:
+        encoder: keras.Model from images to vectors.
+        projector: keras.Model from these vectors to vectors; it may be wide.
+        weight: float >= 0, of the off-diagonal; 5e-3 for 8192 features in the paper.
+        **kwargs: `seed`, `name`, `dtype`.
+
+    Raises:
+        ValueError: for networks that do not give vectors or do not fit.
+
+    Reference: Zbontar, Jing, Misra, LeCun & Deny 2021, "Barlow Twins: Self-Supervised Learning via
+    Redundancy Reduction", eq. 1 and 2.
+    """
+
+    def __init__(self, encoder, projector, *, weight=5e-3, **kwargs):
+        super().__init__(**kwargs)
+        self._set_parts(encoder, projector)
+        self.weight = checks.at_least("weight", weight, 0.0)
+        self.build()
+
+    @classmethod
+    def for_images(cls, image_shape, *, embedding_dim=128, projection_dim=256, **kwargs):
+        """A Barlow Twins with a small convolutional encoder.
+
+        Args:
+            image_shape: `(height, width, channels)`.
+            embedding_dim: int, size of the encoder's vectors.
+            projection_dim: int, size of the projector's.
+            **kwargs: `weight`, `seed`, `name`, `dtype`.
+        """
+        encoder = contrastive_encoder(image_shape, embedding_dim)
+        projector = projection_head(
+            embedding_dim, (projection_dim,), projection_dim, use_bias=False
+        )
+        return cls(encoder, projector, **kwargs)
+
+    def objective(self, x, y=None, training=False):
+        """The loss of the batch, the same for each of its images."""
+        first, second = self._projections(x, training)
+        loss = losses.barlow_twins(gather(first), gather(second), weight=self.weight)
+        return {"loss": tf.fill(tf.shape(first)[:1], loss)}

@@ -1,0 +1,109 @@
+"""Momentum Contrast."""
+
+import keras
+import tensorflow as tf
+
+from kgen import checks
+from kgen.averages import AveragedWeights
+from kgen.contrastive import losses
+from kgen.contrastive.replicas import gather
+from kgen.contrastive.views import TwoViews, normalized
+from kgen.networks import contrastive_encoder, projection_head
+from kgen.training import ObjectiveModel
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class MoCo(TwoViews, ObjectiveModel):
+    """Momentum Contrast (He et al. 2020): an image's other view among a queue of earlier ones.
+
+        q = normalized projector(encoder(first view))
+        k = the same of the second view, by averaged weights: w' <- momentum w' + (1 - momentum) w
+        loss = -log( exp(q . k / t) / (exp(q . k / t) + sum over the queue exp(q . n / t)) )
+
+    After each step the keys of the batch, of all replicas, enter the queue and as many of the
+    oldest leave it. There are as many negatives as the queue is long, whatever the batch.
+
+    Args:
+        encoder: keras.Model from images to vectors.
+        projector: keras.Model from these vectors to vectors.
+        queue_size: int, a multiple of the batch size, over all replicas.
+        momentum: float in [0, 1].
+        temperature: float > 0, t.
+        **kwargs: `seed`, `name`, `dtype`.
+
+    Raises:
+        ValueError: for networks that do not give vectors or do not fit, an argument out of range,
+            or in `fit` a batch that does not divide the queue.
+
+    The paper shuffles the batch among devices, lest a device's batch statistics betray the
+    positive. Here statistics are those of the whole batch where the layers are synchronized, as in
+    `kgen.networks.contrastive_encoder`.
+
+    Reference: He, Fan, Wu, Xie & Girshick 2020, "Momentum Contrast for Unsupervised Visual
+    Representation Learning", eq. 1 and 2, algorithm 1; the projector: Chen et al. 2020, "Improved
+    Baselines with Momentum Contrastive Learning".
+    """
+
+    def __init__(
+        self,
+        encoder,
+        projector,
+        *,
+        queue_size=4096,
+        momentum=0.99,
+        temperature=0.07,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self._set_parts(encoder, projector)
+        self.queue_size = checks.positive_integer("queue_size", queue_size)
+        self.momentum = checks.probability("momentum", momentum)
+        self.temperature = checks.positive_number("temperature", temperature)
+        self._key_encoder = AveragedWeights(self, encoder, "key_encoder")
+        self._key_projector = AveragedWeights(self, projector, "key_projector")
+        dim = projector.output_shape[-1]
+        self.queue = self.add_weight(
+            name="queue",
+            shape=(queue_size, dim),
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+        )
+        start = tf.random.stateless_normal((queue_size, dim), (self.seed, 0))
+        self.queue.assign(tf.math.l2_normalize(start, axis=-1))
+        self.build()
+
+    @classmethod
+    def for_images(cls, image_shape, *, embedding_dim=128, projection_dim=64, **kwargs):
+        """A MoCo with a small convolutional encoder and a projector of one hidden layer.
+
+        Args:
+            image_shape: `(height, width, channels)`.
+            embedding_dim: int, size of the encoder's vectors.
+            projection_dim: int, size of the projector's.
+            **kwargs: `queue_size`, `momentum`, `temperature`, `seed`, `name`, `dtype`.
+        """
+        encoder = contrastive_encoder(image_shape, embedding_dim)
+        projector = projection_head(embedding_dim, (embedding_dim,), projection_dim)
+        return cls(encoder, projector, **kwargs)
+
+    def objective(self, x, y=None, training=False):
+        """InfoNCE in nats; a training step also moves the queue."""
+        first, second = tf.split(self._both(x), 2, axis=0)
+        queries = self.projector(self.encoder(first, training=training), training=training)
+        keys = self._key_projector(self._key_encoder(second, training=training), training=training)
+        queries, keys = normalized(queries), tf.stop_gradient(normalized(keys))
+        queue = tf.convert_to_tensor(self.queue)
+        loss = losses.info_nce(queries, keys, queue, temperature=self.temperature)
+        if training:
+            # Here and not in `after_step`, which does not see the keys.
+            with tf.control_dependencies([loss]):
+                new = gather(keys)
+                self.queue.assign(tf.concat([queue[tf.shape(new)[0] :], new], axis=0))
+        return {"loss": loss}
+
+    def after_step(self):
+        """Move the key networks' weights towards the query networks'."""
+        self._key_encoder.move(self.momentum)
+        self._key_projector.move(self.momentum)

@@ -1,0 +1,93 @@
+"""VICReg."""
+
+import keras
+import tensorflow as tf
+
+from kgen import checks
+from kgen.contrastive import losses
+from kgen.contrastive.replicas import gather
+from kgen.contrastive.views import TwoViews
+from kgen.networks import contrastive_encoder, projection_head
+from kgen.training import ObjectiveModel
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class VICReg(TwoViews, ObjectiveModel):
+    """VICReg (Bardes et al. 2022): variance, invariance, covariance.
+
+        loss = i inv(z_1, z_2) + v (var(z_1) + var(z_2)) + c (cov(z_1) + cov(z_2))
+
+    with inv, var and cov of `kgen.contrastive.losses`; var and cov are those of the whole batch, on
+    all replicas.
+
+    Args:
+        encoder: keras.Model from images to vectors.
+        projector: keras.Model from these vectors to vectors; it may be wide.
+        invariance_weight: float >= 0, i.
+        variance_weight: float >= 0, v.
+        covariance_weight: float >= 0, c.
+        **kwargs: `seed`, `name`, `dtype`.
+
+    Raises:
+        ValueError: for networks that do not give vectors or do not fit, or a weight below 0.
+
+    Reference: Bardes, Ponce & LeCun 2022, "VICReg: Variance-Invariance-Covariance Regularization
+    for Self-Supervised Learning", eq. 1-6.
+    """
+
+    terms = ("loss", "invariance", "variance", "covariance")
+
+    def __init__(
+        self,
+        encoder,
+        projector,
+        *,
+        invariance_weight=25.0,
+        variance_weight=25.0,
+        covariance_weight=1.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self._set_parts(encoder, projector)
+        self.invariance_weight = checks.at_least("invariance_weight", invariance_weight, 0.0)
+        self.variance_weight = checks.at_least("variance_weight", variance_weight, 0.0)
+        self.covariance_weight = checks.at_least("covariance_weight", covariance_weight, 0.0)
+        self.build()
+
+    @classmethod
+    def for_images(cls, image_shape, *, embedding_dim=128, projection_dim=256, **kwargs):
+        """A VICReg with a small convolutional encoder.
+
+        Args:
+            image_shape: `(height, width, channels)`.
+            embedding_dim: int, size of the encoder's vectors.
+            projection_dim: int, size of the projector's.
+            **kwargs: the weights, `seed`, `name`, `dtype`.
+        """
+        encoder = contrastive_encoder(image_shape, embedding_dim)
+        projector = projection_head(
+            embedding_dim, (projection_dim,), projection_dim, use_bias=False
+        )
+        return cls(encoder, projector, **kwargs)
+
+    def objective(self, x, y=None, training=False):
+        """The three terms without their weights, and their weighted sum."""
+        first, second = self._projections(x, training)
+        invariance = losses.vicreg_invariance(first, second)
+        all_first, all_second = gather(first), gather(second)
+        variance = losses.vicreg_variance(all_first) + losses.vicreg_variance(all_second)
+        covariance = losses.vicreg_covariance(all_first) + losses.vicreg_covariance(all_second)
+        variance, covariance = (
+            tf.fill(tf.shape(invariance), value) for value in (variance, covariance)
+        )
+        loss = (
+            self.invariance_weight * invariance
+            + self.variance_weight * variance
+            + self.covariance_weight * covariance
+        )
+        return {
+            "loss": loss,
+            "invariance": invariance,
+            "variance": variance,
+            "covariance": covariance,
+        }

@@ -1,0 +1,103 @@
+"""What the models of this family share: parts, verbs, endpoints, and the pairs of views."""
+
+import keras
+import tensorflow as tf
+
+from kgen import checks
+from kgen.contrastive.replicas import global_count
+
+
+class Representation:
+    """Mixin for models with an `encoder`, whose vectors are what is learned.
+
+    A model may have a `projector` behind it, in whose vectors the loss compares images, and which
+    is not part of the representation.
+    """
+
+    uses_labels = False
+
+    def _set_encoder(self, encoder):
+        """Keep the encoder, checked."""
+        self.encoder = checks.vector_network("encoder", encoder)
+        self.image_shape = checks.image_shape(encoder.input_shape[1:])
+
+    def _encoded(self, images):
+        """The vectors that `embed` normalizes."""
+        return self.encoder(images, training=False)
+
+    def embed(self, images):
+        """The encoder's vectors, of length 1.
+
+        Args:
+            images: float32 `(batch, height, width, channels)` in [0, 1].
+
+        Returns:
+            float32 `(batch, embedding_dim)`.
+        """
+        return normalized(self._encoded(images))
+
+    def call(self, inputs, training=False):
+        """What `embed` gives: what `predict` gives."""
+        return self.embed(inputs)
+
+    def predict_step(self, data):
+        """The embeddings of the images of `data`."""
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self.embed(x)
+
+    def endpoints(self):
+        """`embed` (the default), and `project` where the model has it."""
+        images = tf.TensorSpec((None, *self.image_shape), tf.float32, name="images")
+        endpoints = {"embed": (lambda images: {"embeddings": self.embed(images)}, [images])}
+        if hasattr(self, "project"):
+            endpoints["project"] = (
+                lambda images: {"projections": self.project(images)},
+                [images],
+            )
+        return endpoints
+
+
+class TwoViews(Representation):
+    """Mixin for models with an `encoder` and a `projector`, trained on two views of each image.
+
+    Such a model is fitted on pairs `(first, second)` as `x`, for example from
+    `kgen.data.two_views`: a data set of `((first, second),)` or `((first, second), labels)`. Labels
+    are not used.
+    """
+
+    num_views = 2
+
+    def _set_parts(self, encoder, projector):
+        """Keep the two networks, checked."""
+        self._set_encoder(encoder)
+        self.projector = checks.vector_network("projector", projector)
+        checks.takes_vectors("projector", projector, encoder)
+
+    def _both(self, x):
+        """Both views as one batch, of which there are two images at least."""
+        first, second = x
+        few = f"{type(self).__name__} compares images with one another: a batch needs at least 2."
+        enough = tf.debugging.assert_greater(global_count(first), 1, few)
+        with tf.control_dependencies([enough] if enough is not None else []):
+            return tf.concat([first, second], axis=0)
+
+    def _projections(self, x, training):
+        """The projector's vectors of both views, from one pass over both."""
+        both = self.encoder(self._both(x), training=training)
+        return tf.split(self.projector(both, training=training), 2, axis=0)
+
+    def project(self, images):
+        """The projector's vectors, of length 1, in which the loss compares images.
+
+        Args:
+            images: as for `embed`.
+
+        Returns:
+            float32 `(batch, projection_dim)`.
+        """
+        return normalized(self.projector(self.encoder(images, training=False), training=False))
+
+
+def normalized(values):
+    """Vectors of length 1, float32; a vector of zeros stays one."""
+    return tf.math.l2_normalize(tf.cast(values, tf.float32), axis=-1)
