@@ -5,6 +5,7 @@ from kgen.checks.arguments import image_shape as image_shape
 from kgen.checks.arguments import integer_at_least as integer_at_least
 from kgen.checks.arguments import num_classes as num_classes
 from kgen.checks.arguments import positive_integer as positive_integer
+from kgen.checks.arguments import positive_interval as positive_interval
 from kgen.checks.arguments import positive_number as positive_number
 from kgen.checks.arguments import probability as probability
 from kgen.checks.arguments import seed as seed

@@ -24,8 +24,8 @@ class CPC(Representation, ObjectiveModel):
     z' runs over the same image's other patches and those of all other images of the batch, on all
     replicas, in the rows that step k predicts.
 
-    What is learned is the encoder: `embed` is the mean of z over the grid. `project` is the mean of
-    h over its last row, which has seen the whole image.
+    What is learned is the encoder: `embed` normalizes the mean of z over the grid. `project` is the
+    mean of h over its last row, which has seen the whole image.
 
     Args:
         encoder: keras.Model from patches `(size, size, channels)` to vectors. Without batch
@@ -141,8 +141,17 @@ class CPC(Representation, ObjectiveModel):
         )
         return tf.reduce_mean(tf.reshape(values, shape[:3]), axis=[1, 2])
 
-    def _encoded(self, images):
-        return tf.reduce_mean(self._vectors(images, training=False), axis=[1, 2])
+    def features(self, images, training=False):
+        """The mean of the encoder's vectors over the grid.
+
+        Args:
+            images: float32 `(batch, height, width, channels)` in [0, 1].
+            training: bool, for the encoder.
+
+        Returns:
+            float32 `(batch, embedding_dim)`.
+        """
+        return tf.reduce_mean(self._vectors(images, training), axis=[1, 2])
 
     def project(self, images):
         """The mean of the context's last row, of length 1.

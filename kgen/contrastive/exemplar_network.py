@@ -43,16 +43,21 @@ class ExemplarNetwork(Representation, ObjectiveModel):
         self.build()
 
     @classmethod
-    def for_images(cls, image_shape, num_instances, *, embedding_dim=128, **kwargs):
+    def for_images(cls, image_shape, num_instances, *, embedding_dim=128, stem_strides=1, **kwargs):
         """An exemplar network with a small convolutional encoder.
 
         Args:
             image_shape: `(height, width, channels)`.
             num_instances: int, how many images there are.
             embedding_dim: int, size of the encoder's vectors.
+            stem_strides: int, of the encoder; see `kgen.networks.contrastive_encoder`.
             **kwargs: `seed`, `name`, `dtype`.
         """
-        return cls(contrastive_encoder(image_shape, embedding_dim), num_instances, **kwargs)
+        return cls(
+            contrastive_encoder(image_shape, embedding_dim, stem_strides=stem_strides),
+            num_instances,
+            **kwargs,
+        )
 
     @property
     def num_classes(self):

@@ -75,16 +75,19 @@ class MoCo(TwoViews, ObjectiveModel):
         self.build()
 
     @classmethod
-    def for_images(cls, image_shape, *, embedding_dim=128, projection_dim=64, **kwargs):
+    def for_images(
+        cls, image_shape, *, embedding_dim=128, projection_dim=64, stem_strides=1, **kwargs
+    ):
         """A MoCo with a small convolutional encoder and a projector of one hidden layer.
 
         Args:
             image_shape: `(height, width, channels)`.
             embedding_dim: int, size of the encoder's vectors.
             projection_dim: int, size of the projector's.
+            stem_strides: int, of the encoder; see `kgen.networks.contrastive_encoder`.
             **kwargs: `queue_size`, `momentum`, `temperature`, `seed`, `name`, `dtype`.
         """
-        encoder = contrastive_encoder(image_shape, embedding_dim)
+        encoder = contrastive_encoder(image_shape, embedding_dim, stem_strides=stem_strides)
         projector = projection_head(embedding_dim, (embedding_dim,), projection_dim)
         return cls(encoder, projector, **kwargs)
 

@@ -63,7 +63,14 @@ class NPID(Representation, ObjectiveModel):
 
     @classmethod
     def for_images(
-        cls, image_shape, num_instances, *, embedding_dim=128, projection_dim=64, **kwargs
+        cls,
+        image_shape,
+        num_instances,
+        *,
+        embedding_dim=128,
+        projection_dim=64,
+        stem_strides=1,
+        **kwargs,
     ):
         """Instance discrimination with a small convolutional encoder.
 
@@ -72,9 +79,10 @@ class NPID(Representation, ObjectiveModel):
             num_instances: int, how many images there are.
             embedding_dim: int, size of the encoder's vectors.
             projection_dim: int, size of the bank's vectors.
+            stem_strides: int, of the encoder; see `kgen.networks.contrastive_encoder`.
             **kwargs: `bank_momentum`, `temperature`, `seed`, `name`, `dtype`.
         """
-        encoder = contrastive_encoder(image_shape, embedding_dim)
+        encoder = contrastive_encoder(image_shape, embedding_dim, stem_strides=stem_strides)
         projector = projection_head(embedding_dim, (embedding_dim,), projection_dim)
         return cls(encoder, projector, num_instances, **kwargs)
 
@@ -92,7 +100,7 @@ class NPID(Representation, ObjectiveModel):
         Returns:
             float32 `(batch, projection_dim)`.
         """
-        return normalized(self.projector(self._encoded(images), training=False))
+        return normalized(self.projector(self.encoder(images, training=False), training=False))
 
     def objective(self, x, y=None, training=False):
         """Cross entropy in nats; a training step also moves the bank's vectors of the batch."""

@@ -40,7 +40,9 @@ class SimSiam(TwoViews, ObjectiveModel):
         self.build()
 
     @classmethod
-    def for_images(cls, image_shape, *, embedding_dim=128, projection_dim=128, **kwargs):
+    def for_images(
+        cls, image_shape, *, embedding_dim=128, projection_dim=128, stem_strides=1, **kwargs
+    ):
         """A SimSiam with a small convolutional encoder.
 
         Args:
@@ -48,9 +50,10 @@ class SimSiam(TwoViews, ObjectiveModel):
             embedding_dim: int, size of the encoder's vectors.
             projection_dim: int, size of the projector's; the predictor's hidden layer has a
                 quarter of it, as in the paper.
+            stem_strides: int, of the encoder; see `kgen.networks.contrastive_encoder`.
             **kwargs: `stop_gradient`, `seed`, `name`, `dtype`.
         """
-        encoder = contrastive_encoder(image_shape, embedding_dim)
+        encoder = contrastive_encoder(image_shape, embedding_dim, stem_strides=stem_strides)
         projector = projection_head(
             embedding_dim, (projection_dim,), projection_dim, normalize_output=True
         )

@@ -21,20 +21,28 @@ class Representation:
         self.encoder = checks.vector_network("encoder", encoder)
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
 
-    def _encoded(self, images):
-        """The vectors that `embed` normalizes."""
-        return self.encoder(images, training=False)
+    def features(self, images, training=False):
+        """The encoder's vectors as they are: what a linear probe reads, or what is fine-tuned.
+
+        Args:
+            images: float32 `(batch, height, width, channels)` in [0, 1].
+            training: bool, for the encoder.
+
+        Returns:
+            float32 `(batch, embedding_dim)`.
+        """
+        return tf.cast(self.encoder(images, training=training), tf.float32)
 
     def embed(self, images):
         """The encoder's vectors, of length 1.
 
         Args:
-            images: float32 `(batch, height, width, channels)` in [0, 1].
+            images: as for `features`.
 
         Returns:
             float32 `(batch, embedding_dim)`.
         """
-        return normalized(self._encoded(images))
+        return normalized(self.features(images))
 
     def call(self, inputs, training=False):
         """What `embed` gives: what `predict` gives."""

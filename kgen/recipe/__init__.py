@@ -1,6 +1,7 @@
 """What recipes share: flags from a dataclass, strategy, precision, results."""
 
 from kgen.recipe.flags import choose as choose
+from kgen.recipe.flags import cosine_adam as cosine_adam
 from kgen.recipe.flags import fingerprint as fingerprint
 from kgen.recipe.flags import option as option
 from kgen.recipe.flags import run as run
@@ -9,6 +10,7 @@ from kgen.recipe.flags import strategy as strategy
 from kgen.recipe.flags import verbosity as verbosity
 from kgen.recipe.image_generators import image_generator as image_generator
 from kgen.recipe.pixel_models import pixel_model as pixel_model
+from kgen.recipe.representations import representation as representation
 from kgen.recipe.results import check_folders as check_folders
 from kgen.recipe.results import mean_term as mean_term
 from kgen.recipe.results import publish as publish

@@ -86,6 +86,12 @@ def fingerprint(config, *, but=()):
     return json.dumps(values, sort_keys=True)
 
 
+def cosine_adam(config):
+    """Adam whose learning rate falls to 0 along a cosine, as a function of the number of steps."""
+    decay = keras.optimizers.schedules.CosineDecay
+    return lambda steps: keras.optimizers.Adam(decay(config.learning_rate, steps))
+
+
 def choose(name, value, table):
     """The entry `value` of a flag's table, or a ValueError that lists the names that exist."""
     if value not in table:

@@ -3,7 +3,7 @@
 import keras
 
 from kgen import callbacks, data, evaluation, plots
-from kgen.recipe.flags import fingerprint, set_up, strategy, verbosity
+from kgen.recipe.flags import cosine_adam, fingerprint, set_up, strategy, verbosity
 from kgen.recipe.results import check_folders, mean_term, publish, timer
 
 
@@ -41,7 +41,7 @@ def pixel_model(config, name, build, *, labels=False, optimizer=None):
     steps = config.epochs * int(train.cardinality())
     with replicas.scope():
         model = build(config)
-        model.compile((optimizer or _cosine_adam(config))(steps))
+        model.compile((optimizer or cosine_adam(config))(steps))
     check_folders(config, name, model=model)
     backup = callbacks.BackupAndRestore(f"{config.run_dir}/backup", fingerprint=fingerprint(config))
     images, classes = next(iter(test)) if labels else (next(iter(test)), None)
@@ -88,8 +88,3 @@ def pixel_model(config, name, build, *, labels=False, optimizer=None):
     )
     backup.clear()
     return metrics
-
-
-def _cosine_adam(config):
-    decay = keras.optimizers.schedules.CosineDecay
-    return lambda steps: keras.optimizers.Adam(decay(config.learning_rate, steps))
