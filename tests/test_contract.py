@@ -10,6 +10,7 @@ from cases import CASES, compiled, examples, images
 
 import kgen
 from kgen import serving
+from kgen.serving import model_card
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 # One model of each base is enough where the bases alone do the work; GANs differentiate gradients.
@@ -132,6 +133,9 @@ def test_served_as_in_python(case, tmp_path):
     model = case.build()
     version = serving.export(model, tmp_path / "model")
     assert version.name == "1"
+    for name, signature in model_card.read(version)["signatures"].items():
+        for tensors in signature.values():
+            assert all("unit" in tensor for tensor in tensors.values()), (name, tensors)
     requests, expected = {}, {}
     for name, (function, signature) in model.endpoints().items():
         inputs = {spec.name: example_input(spec, case) for spec in signature}

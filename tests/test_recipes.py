@@ -17,6 +17,7 @@ import tensorflow as tf
 from PIL import Image
 
 from kgen import callbacks, serving
+from kgen.serving import model_card
 
 ROOT = pathlib.Path(__file__).parent.parent
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.py"))
@@ -46,6 +47,8 @@ def test_tiny(name, classifier_dir, tmp_path):
         for metric in written["metrics"].values()
     )
     assert written["config"]["seed"] == config.seed
+    card = model_card.read(results / "1")
+    assert card["config"] == written["config"] and card["metrics"] == written["metrics"]
     assert (results / "samples.png").stat().st_size > 0
     model = keras.saving.load_model(results / f"{name}.keras")
     inputs, labels = {"seed": np.array([[3, 0]], "int32")}, {}

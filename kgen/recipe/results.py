@@ -49,19 +49,23 @@ def write_metrics(path, metrics, config, seconds):
     device = (
         ", ".join(gpu.get("device_name", "GPU") for gpu in gpus) or f"{os.cpu_count()} CPU cores"
     )
-    configuration = dataclasses.asdict(config)
-    for folder in ("run_dir", "export_dir", "data_dir", "classifier_dir"):
-        configuration.pop(folder, None)
     write_json(
         path,
         dict(
             metrics=metrics,
-            config=configuration,
+            config=_without_folders(config),
             versions=versions,
             seconds=seconds,
             device=device,
         ),
     )
+
+
+def _without_folders(config):
+    configuration = dataclasses.asdict(config)
+    for folder in ("run_dir", "export_dir", "data_dir", "classifier_dir"):
+        configuration.pop(folder, None)
+    return configuration
 
 
 def write_json(path, content):
@@ -136,7 +140,7 @@ def publish(model, name, config, *, metrics, pictures, seconds, protocol):
         plots.save_png(picture(model), results / f"{title}.png")
     write_metrics(results / "metrics.json", metrics, config, seconds)
     save_model(model, results / f"{name}.keras")
-    version = serving.export(model, results)
+    version = serving.export(model, results, metrics=metrics, config=_without_folders(config))
     print(f"Published {version}; pictures and metrics.json are in {results}.")
     return version
 

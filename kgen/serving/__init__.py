@@ -3,14 +3,16 @@
 from kgen.serving.exporting import export
 from kgen.serving.loading import read_signatures, run_requests, run_signatures
 from kgen.serving.png import encode_png
-from kgen.serving.publishing import check_writable, list_versions
+from kgen.serving.publishing import check_writable, list_versions, prune, rollback
 
 __all__ = [
     "check_writable",
     "encode_png",
     "export",
     "list_versions",
+    "prune",
     "read_signatures",
+    "rollback",
     "run_requests",
     "run_signatures",
 ]

@@ -63,6 +63,21 @@ def trace_endpoints(model) -> list[Endpoint]:
     return [_trace(name, *endpoint) for name, endpoint in endpoints.items()]
 
 
+def variables(endpoints: Sequence[Endpoint]) -> list[tf.Variable]:
+    """The variables that the endpoints read, each once."""
+    found = {
+        id(variable): variable
+        for endpoint in endpoints
+        for variable in endpoint.concrete_function.variables
+    }
+    return list(found.values())
+
+
+def num_variable_bytes(endpoints: Sequence[Endpoint]) -> int:
+    """The size of the variables that the endpoints read."""
+    return sum(item.shape.num_elements() * item.dtype.size for item in variables(endpoints))
+
+
 def _trace(name: str, function: Callable, input_signature: Sequence[tf.TensorSpec]) -> Endpoint:
     _check_name("endpoint", name)
     if name in _RESERVED_NAMES:

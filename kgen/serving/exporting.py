@@ -1,33 +1,36 @@
 """Exports a model as the next version of a SavedModel that TF Serving serves."""
 
 import errno
-import importlib.metadata
-import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
-from kgen.serving import integrity, publishing, warmup
-from kgen.serving.endpoints import Endpoint, trace_endpoints
-
-MODEL_CARD_FILE = pathlib.PurePath("assets.extra", "model_card.json")
+from kgen.serving import integrity, model_card, publishing, warmup
+from kgen.serving.endpoints import (
+    Endpoint,
+    num_variable_bytes,
+    trace_endpoints,
+    variables,
+)
 
 
 def export(
     model,
     directory,
     *,
-    warmup_batch_sizes: Sequence[int] = (1, 8),
+    warmup_batch_sizes: Sequence[int] = (1, 8, 32),
     check: bool = True,
+    metrics: Mapping | None = None,
+    config: Mapping | None = None,
 ) -> pathlib.Path:
     """Traces, checks, warms and publishes `model.endpoints()` as the next version.
 
     The version appears whole under `directory/<number>` or not at all; earlier versions are not
     touched. Each endpoint becomes a signature of the same name, and the first one
     `serving_default` too. The folder holds the weights once, the warm-up requests of TF Serving,
-    and `assets.extra/model_card.json` with the versions of the libraries and the signatures.
+    and `assets.extra/model_card.json`; see `kgen.serving.model_card`.
 
     Args:
         model: has a method `endpoints()`; see `kgen.serving.endpoints.trace_endpoints`.
@@ -36,6 +39,8 @@ def export(
             sizes. Give the server's `allowed_batch_sizes`.
         check: load the folder with the server's C++ loader before it is published, run each
             warm-up request there, and compare with Python. About two seconds.
+        metrics: for the model card: name -> dict with `value` and `protocol`.
+        config: for the model card: what the model was trained with, the seed included.
 
     Returns:
         The path of the published version.
@@ -45,7 +50,7 @@ def export(
             can be known.
         TypeError: the model has no endpoints.
         ValueError: an endpoint cannot be served, a weight is NaN, or the written model differs
-            from Python's.
+            from Python's, or a row's result depends on the rows beside it.
         RuntimeError: the written model does not load.
     """
     directory = pathlib.Path(directory)
@@ -53,7 +58,7 @@ def export(
     publishing.check_writable(directory)
     endpoints = trace_endpoints(model)
     _check_no_nan(endpoints)
-    num_bytes = _num_variable_bytes(endpoints)
+    num_bytes = num_variable_bytes(endpoints)
     publishing.check_writable(directory, num_bytes=num_bytes)
     named = [*((item.name, item) for item in endpoints), ("serving_default", endpoints[0])]
     if len(named) * len(batch_sizes) > warmup.MAX_RECORDS:
@@ -71,8 +76,7 @@ def export(
         _write_saved_model(folder, endpoints)
         _check_weights_once(folder, num_bytes)
         warmup.write_warmup(folder, inputs, model_name=directory.absolute().name)
-        card = json.dumps(_model_card(model, endpoints), indent=2)
-        (folder / MODEL_CARD_FILE).write_text(card + "\n")
+        model_card.write(folder, model, endpoints, metrics=metrics, config=config)
         if check:
             integrity.check_version(folder, endpoints, inputs)
 
@@ -100,24 +104,11 @@ def _write_saved_model(folder: pathlib.Path, endpoints: Sequence[Endpoint]) -> N
         raise OSError(number, error.message) from error
 
 
-def _variables(endpoints: Sequence[Endpoint]) -> list[tf.Variable]:
-    variables = {
-        id(variable): variable
-        for endpoint in endpoints
-        for variable in endpoint.concrete_function.variables
-    }
-    return list(variables.values())
-
-
-def _num_variable_bytes(endpoints: Sequence[Endpoint]) -> int:
-    return sum(item.shape.num_elements() * item.dtype.size for item in _variables(endpoints))
-
-
 def _check_no_nan(endpoints: Sequence[Endpoint]) -> None:
     # The outputs do not tell: relu(NaN) is 0.
     names = [
         variable.name
-        for variable in _variables(endpoints)
+        for variable in variables(endpoints)
         if variable.dtype.is_floating and tf.reduce_any(tf.math.is_nan(variable))
     ]
     if names:
@@ -135,36 +126,3 @@ def _check_weights_once(folder: pathlib.Path, num_bytes: int) -> None:
             f"The endpoints use {num_bytes:,} bytes of variables, but {written:,} bytes were "
             "written: each weight must be stored once."
         )
-
-
-def _model_card(model, endpoints: Sequence[Endpoint]) -> dict:
-    return {
-        "model": type(model).__name__,
-        "versions": {
-            "kgen": _kgen_version(),
-            "keras": keras.__version__,
-            "tensorflow": tf.__version__,
-        },
-        "variable_bytes": _num_variable_bytes(endpoints),
-        "signatures": {
-            endpoint.name: {
-                "inputs": {spec.name: _describe(spec) for spec in endpoint.input_signature},
-                "outputs": {
-                    key: _describe(tensor)
-                    for key, tensor in endpoint.concrete_function.structured_outputs.items()
-                },
-            }
-            for endpoint in endpoints
-        },
-    }
-
-
-def _describe(tensor) -> dict:
-    return {"dtype": tensor.dtype.name, "shape": tensor.shape.as_list()}
-
-
-def _kgen_version() -> str:
-    try:
-        return importlib.metadata.version("kgen")
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout
-        return "not installed"

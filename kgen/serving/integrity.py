@@ -30,6 +30,8 @@ def check_version(
     in float16 or bfloat16), PNG images within one level, other strings and integers exactly. A
     signature that draws samples is compared in shape and type only where the two sides cannot
     round alike (half precision, or Python on a GPU), since one rounding may change a whole sample.
+    Requests of several batch sizes to one signature that share their first rows must share the
+    results of these rows too: a row may not depend on those beside it.
 
     Args:
         version_dir: folder of the version.
@@ -38,10 +40,12 @@ def check_version(
 
     Raises:
         RuntimeError: the version does not load, or a signature fails there.
-        ValueError: an output differs, is not finite, or has not one row an input row.
+        ValueError: an output differs, holds NaN, has not one row an input row, or a row of it
+            depends on the other rows.
     """
     by_name = {"serving_default": endpoints[0]} | {item.name: item for item in endpoints}
     results = run_requests(version_dir, inputs)
+    previous = {}
     for (name, arrays), outputs in zip(inputs, results, strict=True):
         endpoint = by_name[name]
         batch_size = len(next(iter(arrays.values())))
@@ -49,16 +53,61 @@ def check_version(
         tolerance = _tolerance(endpoint)
         for key, value in outputs.items():
             where = f"Signature {name!r}, output {key!r}, batch size {batch_size}"
-            if len(value) != batch_size:
-                raise ValueError(f"{where}: expected {batch_size} rows, received {len(value)}.")
-            if value.dtype == np.float32 and np.isnan(value).any():
-                raise ValueError(
-                    f"{where}: NaN for inputs in [0.25, 0.75]. Look for NaN in the weights "
-                    "(training diverged), or for a domain that the endpoint should check."
-                )
+            problem = defect(value, batch_size)
+            if problem:
+                raise ValueError(f"{where}: {problem}")
             problem = difference(value, expected[key], tolerance)
             if problem:
                 raise ValueError(f"{where}: the exported model differs from Python's: {problem}.")
+        given, before = previous.get(name, (arrays, outputs))
+        if _begin_alike(arrays, given):
+            problem = row_dependence(outputs, before, tolerance)
+            if problem:
+                raise ValueError(f"Signature {name!r}, batch size {batch_size}: {problem}")
+        previous[name] = (arrays, outputs)
+
+
+def defect(value: np.ndarray, batch_size: int) -> str:
+    """Says what is wrong with an output by itself, or returns ""."""
+    if value.ndim == 0 or len(value) != batch_size:
+        rows = len(value) if value.ndim else "a scalar"
+        return f"expected {batch_size} rows, received {rows}."
+    if value.dtype == np.float32 and np.isnan(value).any():
+        return (
+            "NaN for inputs in [0.25, 0.75]. Look for NaN in the weights (training diverged), or "
+            "for a domain that the endpoint should check."
+        )
+    return ""
+
+
+def row_dependence(
+    outputs: Mapping[str, np.ndarray],
+    others: Mapping[str, np.ndarray],
+    tolerance: float | None,
+) -> str:
+    """Says where rows differ that two requests began with alike, or returns "".
+
+    Args:
+        outputs: output name -> array, of one request.
+        others: the same of another one, of more or fewer rows.
+        tolerance: see `difference`.
+    """
+    for key, value in outputs.items():
+        count = min(len(value), len(others[key]))
+        problem = difference(value[:count], others[key][:count], tolerance)
+        if problem:
+            return (
+                f"output {key!r}: a row's result depends on the rows beside it (batches of "
+                f"{len(value)} and {len(others[key])} rows begin alike, and their results differ "
+                f"{problem}). TF Serving joins requests of unlike clients: compute each row by "
+                "itself."
+            )
+    return ""
+
+
+def _begin_alike(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> bool:
+    count = min(len(next(iter(arrays.values()))) for arrays in (first, second))
+    return all(np.array_equal(first[key][:count], second[key][:count]) for key in first)
 
 
 def difference(value: np.ndarray, expected: np.ndarray, tolerance: float | None) -> str:

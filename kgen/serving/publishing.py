@@ -2,7 +2,8 @@
 
 TF Serving polls `directory` and loads every folder whose name is a number, without asking whether
 it is complete. A version is therefore written to `.tmp-<version>-<process>-<token>` beside the
-others, synchronised to the disk, and renamed.
+others, synchronised to the disk, and renamed; and renamed to a name that is no number before any of
+it is deleted. Whatever renames a version holds a lock on `directory` meanwhile.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 
 # Holds the highest number ever published. Servers ignore what is no number.
 _LAST_VERSION = ".last_version"
+_ROLLED_BACK = ".rolled_back-"
 
 
 def list_versions(directory) -> list[int]:
@@ -77,10 +79,86 @@ def publish(directory, write: Callable[[pathlib.Path], None]) -> pathlib.Path:
             write(folder)
             for path in [*folder.rglob("*"), folder]:
                 _synchronise(path)
-            version = _rename_to_next(folder, directory)
-        _remember(version)
+            with _locked(directory):
+                version = _rename_to_next(folder, directory)
+                _remember_last(directory)
         _synchronise(directory)
     return version
+
+
+def rollback(directory) -> pathlib.Path:
+    """Takes the newest version out of service, so that the one before is served again.
+
+    The folder is renamed to `.rolled_back-<version>`, which servers ignore. It can be looked at
+    there, and renaming it back serves it again; its number is not given to another version.
+
+    Args:
+        directory: base folder of the model's versions.
+
+    Returns:
+        The path of the version that is the newest now.
+
+    Raises:
+        ValueError: there is no earlier version to go back to; nothing is changed.
+        OSError: the folder cannot be written, with what to do.
+    """
+    directory = pathlib.Path(directory)
+    with _explained(directory, "roll back"), _locked(directory):
+        versions = list_versions(directory)
+        if len(versions) < 2:
+            raise ValueError(
+                f"{directory.absolute()} has the versions {versions}: to roll back, expected one "
+                "to take out of service and an earlier one to serve. Export a good version "
+                "instead, or bring back a folder that was taken out before."
+            )
+        _remember_last(directory)
+        newest = directory / str(versions[-1])
+        out_of_service = directory / f"{_ROLLED_BACK}{newest.name}"
+        if out_of_service.exists():  # A version that was brought back by copying it.
+            out_of_service = directory / f"{out_of_service.name}-{secrets.token_hex(4)}"
+        newest.rename(out_of_service)
+        _synchronise(directory)
+    return directory / str(versions[-2])
+
+
+def prune(directory, keep: int = 3) -> list[int]:
+    """Removes what is older than the newest `keep` versions, rolled back versions included.
+
+    A server never sees a version partly removed: its folder is renamed before it is deleted. What
+    a removal that was killed leaves behind is removed by the next export.
+
+    Args:
+        directory: base folder of the model's versions.
+        keep: how many versions stay, at least 1. A rollback needs 2.
+
+    Returns:
+        The numbers of the removed versions, ascending.
+
+    Raises:
+        ValueError: `keep` is not a positive integer.
+        OSError: the folder cannot be written, with what to do.
+    """
+    if not isinstance(keep, int) or keep < 1:
+        raise ValueError(f"keep: expected an integer of 1 or more, received {keep!r}.")
+    directory = pathlib.Path(directory)
+    old = []
+    with _explained(directory, "remove versions"):
+        with _locked(directory):
+            versions = list_versions(directory)
+            kept = versions[-keep:]
+            folders = [(version, directory / str(version)) for version in versions]
+            for folder in directory.glob(f"{_ROLLED_BACK}*"):
+                number = re.match("[0-9]+", folder.name.removeprefix(_ROLLED_BACK))
+                if number:
+                    folders.append((int(number[0]), folder))
+            for version, folder in folders:
+                if kept and version < kept[0]:
+                    name = f".tmp-{version}-{os.getpid()}-{secrets.token_hex(4)}"
+                    old.append((version, folder.rename(directory / name)))
+            _synchronise(directory)
+        for _, folder in old:
+            shutil.rmtree(folder, ignore_errors=True)
+    return sorted(version for version, _ in old)
 
 
 def _next_version(directory: pathlib.Path) -> int:
@@ -92,10 +170,10 @@ def _next_version(directory: pathlib.Path) -> int:
     return max(last, *list_versions(directory), 0) + 1
 
 
-def _remember(version: pathlib.Path) -> None:
-    temporary = version.with_name(f".tmp-last-{os.getpid()}-{secrets.token_hex(4)}")
-    temporary.write_text(f"{_next_version(version.parent) - 1}\n")
-    temporary.replace(version.with_name(_LAST_VERSION))
+def _remember_last(directory: pathlib.Path) -> None:
+    temporary = directory / f".tmp-last-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary.write_text(f"{_next_version(directory) - 1}\n")
+    temporary.replace(directory / _LAST_VERSION)
 
 
 def _rename_to_next(folder: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
@@ -107,6 +185,21 @@ def _rename_to_next(folder: pathlib.Path, directory: pathlib.Path) -> pathlib.Pa
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
+
+
+@contextlib.contextmanager
+def _locked(directory: pathlib.Path) -> Iterator[None]:
+    """Waits until nobody else renames versions in `directory`.
+
+    On a file system without locks it does not wait: each rename is atomic all the same.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -187,7 +280,7 @@ _ADVICE = {
 
 
 @contextlib.contextmanager
-def _explained(directory: pathlib.Path) -> Iterator[None]:
+def _explained(directory: pathlib.Path, task: str = "publish a model") -> Iterator[None]:
     """Turns an OSError of the disk into one that names the folder and says what to do."""
     try:
         yield
@@ -196,6 +289,6 @@ def _explained(directory: pathlib.Path) -> Iterator[None]:
             raise
         raise OSError(
             error.errno,
-            f"Cannot publish a model in {directory.absolute()}: {error.strerror}. "
+            f"Cannot {task} in {directory.absolute()}: {error.strerror}. "
             f"{_ADVICE[error.errno]} Nothing was published, and the versions there are unchanged",
         ) from error

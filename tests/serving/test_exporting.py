@@ -1,14 +1,16 @@
 """What an export must be for TF Serving to serve it."""
 
 import json
+import types
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import kgen
 from kgen import serving
-from kgen.serving import exporting, graphs, warmup
+from kgen.serving import graphs, model_card, quantities, warmup
 from kgen.serving.endpoints import trace_endpoints
 from tests.serving.stand_in import IMAGE_SHAPE, LATENT_DIM, StandIn, single
 
@@ -143,7 +145,7 @@ def test_warmup_has_a_valid_record_for_each_signature_and_batch_size(version_dir
             assert arrays[key].shape[1:] == tuple(d.size for d in info.tensor_shape.dim[1:])
             sizes[name].append(len(arrays[key]))
         requests.append((name, arrays))
-    assert all(found == [1, 8] for found in sizes.values())
+    assert all(found == [1, 8, 32] for found in sizes.values())
     for (_, arrays), outputs in zip(
         requests, serving.run_requests(version_dir, requests), strict=True
     ):
@@ -170,15 +172,54 @@ def test_synthesized_inputs():
 
 
 def test_model_card_records_versions_and_signatures(version_dir):
-    card = json.loads((version_dir / exporting.MODEL_CARD_FILE).read_text())
-    assert card["versions"]["tensorflow"] == tf.__version__
-    assert card["versions"]["keras"] == keras.__version__
-    assert "kgen" in card["versions"]
+    card = json.loads((version_dir / model_card.MODEL_CARD_FILE).read_text())
+    assert card == model_card.read(version_dir)
+    assert card["versions"] == {
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "kgen": kgen.__version__,
+    }
     assert set(card["signatures"]) == SIGNATURES
     assert card["signatures"]["sample"]["inputs"] == {
-        "seed": {"dtype": "int32", "shape": [None, 2]}
+        "seed": {
+            "dtype": "int32",
+            "shape": [None, 2],
+            "description": "any two integers: the same row draws the same sample",
+            "unit": "1",
+            "minimum": -(2**31),
+            "maximum": 2**31 - 1,
+        }
     }
+    images = card["signatures"]["decode"]["outputs"]["images"]
+    assert (images["minimum"], images["maximum"], images["shape"][1:]) == (0, 1, [*IMAGE_SHAPE])
     assert card["signatures"]["sample_png"]["outputs"]["images_bytes"]["dtype"] == "string"
+
+
+def test_model_card_holds_metrics_and_config(tmp_path):
+    model = single(lambda x: {"y": x})
+    metrics = {"elbo": {"value": np.float32(-1.5), "by_step": {2: np.nan}, "protocol": "mean"}}
+    config = {"seed": np.int64(3), "filters": (1, 2), "path": tmp_path, "limit": float("inf")}
+    version_dir = serving.export(model, tmp_path, check=False, metrics=metrics, config=config)
+    card = model_card.read(version_dir)
+    assert card["metrics"] == {"elbo": {"value": -1.5, "by_step": {"2": None}, "protocol": "mean"}}
+    assert card["config"] == {
+        "seed": 3,
+        "filters": [1, 2],
+        "path": str(tmp_path),
+        "limit": None,
+    }
+    assert card["signatures"]["run"]["inputs"] == {"x": {"dtype": "float32", "shape": [None, 3]}}
+
+
+def test_quantities_ask_the_model_for_its_numbers():
+    model = types.SimpleNamespace(num_classes=10, num_levels=4)
+    assert quantities.describe("labels", [None], model)["maximum"] == 9
+    assert quantities.describe("images", [None, 2, 2, 1], model)["num_levels"] == 4
+    assert quantities.describe("temperature", [None], model)["exclusiveMinimum"] == 0
+    assert "maximum" not in quantities.describe("images", [None, 2], model)
+    # Names that mean something else in this model.
+    assert quantities.describe("codes", [None, 2], model) == {}
+    assert quantities.describe("x", [None, 2], model) == {}
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])

@@ -1,6 +1,7 @@
 """A version appears whole or not at all, under a number that only grows."""
 
 import concurrent.futures
+import contextlib
 import errno
 import os
 import pathlib
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import numpy as np
@@ -235,3 +237,163 @@ def test_the_number_of_a_removed_version_is_not_given_again(tmp_path):
         assert publishing.publish(tmp_path, write_file).name == expected
     shutil.rmtree(tmp_path / "2")
     assert publishing.publish(tmp_path, write_file).name == "3"
+
+
+def test_rollback_serves_the_version_before(tmp_path):
+    for _ in range(3):
+        publishing.publish(tmp_path, write_file)
+    assert publishing.rollback(tmp_path) == tmp_path / "2"
+    assert publishing.list_versions(tmp_path) == [1, 2]
+    assert (tmp_path / ".rolled_back-3" / "content").exists()
+    assert publishing.publish(tmp_path, write_file).name == "4"
+    # Brought back by a copy, and taken out again.
+    shutil.rmtree(tmp_path / "4")
+    shutil.copytree(tmp_path / ".rolled_back-3", tmp_path / "3")
+    assert publishing.rollback(tmp_path) == tmp_path / "2"
+    assert len(list(tmp_path.glob(".rolled_back-3*"))) == 2
+    assert publishing.rollback(tmp_path) == tmp_path / "1"
+    assert publishing.publish(tmp_path, write_file).name == "5"
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_rollback_without_an_earlier_version(tmp_path, count):
+    for _ in range(count):
+        publishing.publish(tmp_path, write_file)
+    with pytest.raises(ValueError, match="an earlier one to serve"):
+        publishing.rollback(tmp_path)
+    assert publishing.list_versions(tmp_path) == list(range(1, count + 1))
+
+
+def test_a_number_published_by_hand_and_rolled_back_is_not_given_again(tmp_path):
+    publishing.publish(tmp_path, write_file)
+    shutil.copytree(tmp_path / "1", tmp_path / "7")
+    publishing.rollback(tmp_path)
+    assert publishing.publish(tmp_path, write_file).name == "8"
+
+
+def test_prune_keeps_the_newest(tmp_path):
+    for _ in range(6):
+        publishing.publish(tmp_path, write_file)
+    publishing.rollback(tmp_path)
+    publishing.publish(tmp_path, write_file)
+    (tmp_path / "notes").mkdir()
+    assert publishing.prune(tmp_path) == [1, 2, 3]
+    assert names(tmp_path) == [".rolled_back-6", "4", "5", "7", "notes"]
+    assert publishing.prune(tmp_path, keep=5) == []
+    assert publishing.prune(tmp_path, keep=1) == [4, 5, 6]
+    assert names(tmp_path) == ["7", "notes"]
+    assert publishing.prune(tmp_path, keep=1) == []
+    assert publishing.publish(tmp_path, write_file).name == "8"
+    for wrong in (0, -1, 1.5):
+        with pytest.raises(ValueError, match="1 or more"):
+            publishing.prune(tmp_path, keep=wrong)
+
+
+def test_a_prune_that_was_killed_is_finished_by_the_next_export(tmp_path, monkeypatch):
+    for _ in range(2):
+        publishing.publish(tmp_path, write_file)
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing.shutil, "rmtree", lambda *_, **__: None)
+        assert publishing.prune(tmp_path, keep=1) == [1]
+    assert names(tmp_path)[0].startswith(".tmp-1-")
+    publishing.publish(tmp_path, write_file)
+    assert names(tmp_path) == ["2", "3"]
+
+
+def write_parts(folder):
+    for i in range(20):
+        (folder / str(i)).write_text("whole")
+
+
+def is_whole(version):
+    return all((version / str(i)).read_text() == "whole" for i in range(20))
+
+
+def test_a_watcher_sees_whole_versions_only(tmp_path):
+    """Exporters, rollbacks and removals at once, watched as a server does."""
+    for _ in range(3):
+        publishing.publish(tmp_path, write_parts)
+    stop, given, seen = threading.Event(), [], 0
+
+    def export():
+        for _ in range(25):
+            given.append(int(publishing.publish(tmp_path, write_parts).name))
+
+    def remove():
+        while not stop.is_set():
+            publishing.prune(tmp_path, keep=2)
+            with contextlib.suppress(ValueError):  # A single version is left.
+                publishing.rollback(tmp_path)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        exporters = [pool.submit(export) for _ in range(2)]
+        removers = [pool.submit(remove) for _ in range(2)]
+        try:
+            while not all(future.done() for future in exporters):
+                versions = publishing.list_versions(tmp_path)
+                assert versions, "no version was served"
+                try:
+                    whole = is_whole(tmp_path / str(versions[-1]))
+                except FileNotFoundError:
+                    # The folder as such went away, by its rename; the server looks again.
+                    whole = not (tmp_path / str(versions[-1])).exists()
+                assert whole
+                seen += 1
+        finally:
+            stop.set()
+        for future in exporters + removers:
+            future.result()
+    assert seen > 20
+    assert sorted(given) == list(range(4, 54)), "each number is given once"
+
+
+# Publishes version after version of 20 files. It imports the module by its path, since 20 imports
+# of TensorFlow would take a minute.
+PUBLISHER = textwrap.dedent(
+    """
+    import importlib.util, sys, time
+
+    spec = importlib.util.spec_from_file_location("publishing", sys.argv[1])
+    publishing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(publishing)
+
+    def write(folder):
+        for i in range(20):
+            with open(folder / str(i), "w") as stream:
+                for part in ("wh", "ole"):
+                    stream.write(part)
+                    stream.flush()
+                    time.sleep(2e-4)
+
+    print("ready", flush=True)
+    while True:
+        publishing.publish(sys.argv[2], write)
+    """
+)
+
+
+def test_killed_at_20_random_moments(tmp_path):
+    """The old state or the whole new one, 20 times on one folder."""
+    generator = random.Random(0)
+    last, unfinished = 0, 0
+    for _ in range(20):
+        process = subprocess.Popen(
+            [sys.executable, "-c", PUBLISHER, publishing.__file__, str(tmp_path)],
+            stdout=subprocess.PIPE,
+        )
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            time.sleep(generator.uniform(0.0, 0.1))
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        versions = publishing.list_versions(tmp_path)
+        assert versions == list(range(1, len(versions) + 1))
+        assert all(is_whole(tmp_path / str(version)) for version in versions[last:])
+        last = len(versions)
+        unfinished += bool(list(tmp_path.glob(".tmp-[0-9]*")))
+    assert unfinished > 5, "the kills did not fall into exports"
+    assert last > 0
+    publishing.publish(tmp_path, write_parts)
+    assert not list(tmp_path.glob(".tmp-[0-9]*"))

@@ -150,6 +150,20 @@ def test_rows_lost_inside_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda x: x - tf.reduce_mean(x, axis=0, keepdims=True),
+        lambda x: tf.cumsum(x, axis=0, reverse=True),
+        lambda x: x + tf.cast(tf.shape(x)[0], tf.float32),
+    ],
+)
+def test_rows_that_depend_on_other_rows_are_refused(tmp_path, mix):
+    with pytest.raises(ValueError, match="'run', .*'y': a row's result depends on the rows beside"):
+        serving.export(single(lambda x: {"y": mix(x)}), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_model_that_python_loads_and_the_server_does_not_is_refused(tmp_path, model):
     module = tf.Module()
     module.model = model.decoder
