@@ -61,6 +61,11 @@ def is_random(graph: tf.Graph) -> bool:
     )
 
 
+def is_ranking(graph: tf.Graph) -> bool:
+    """Whether an endpoint sorts or searches values, so that a rounding may exchange indices."""
+    return any(node.op.startswith("TopK") for node in _nodes(graph.as_graph_def()))
+
+
 def is_half_precision(graph: tf.Graph) -> bool:
     """Whether an endpoint computes in float16 or bfloat16."""
     return any(
