@@ -52,22 +52,18 @@ def check_version(
         batch_size = len(next(iter(arrays.values())))
         expected = _run_in_python(endpoint, arrays)
         tolerance = _tolerance(endpoint)
-        graph = endpoint.concrete_function.graph
-        tolerances = {}
+        graph_def = endpoint.concrete_function.graph.as_graph_def()
         for key, value in outputs.items():
             where = f"Signature {name!r}, output {key!r}, batch size {batch_size}"
             problem = defect(value, batch_size)
             if problem:
                 raise ValueError(f"{where}: {problem}")
-            # One rounding may exchange two neighbours; the values they were found by are compared.
-            exchangeable = value.dtype == np.int32 and graphs.is_ranking(graph)
-            tolerances[key] = None if exchangeable else tolerance
-            problem = difference(value, expected[key], tolerances[key])
+            problem = difference(value, expected[key], _allowed(value, tolerance, graph_def))
             if problem:
                 raise ValueError(f"{where}: the exported model differs from Python's: {problem}.")
         given, before = previous.get(name, (arrays, outputs))
         if _begin_alike(arrays, given):
-            problem = row_dependence(outputs, before, tolerances)
+            problem = row_dependence(outputs, before, tolerance, graph_def)
             if problem:
                 raise ValueError(f"Signature {name!r}, batch size {batch_size}: {problem}")
         previous[name] = (arrays, outputs)
@@ -89,18 +85,22 @@ def defect(value: np.ndarray, batch_size: int) -> str:
 def row_dependence(
     outputs: Mapping[str, np.ndarray],
     others: Mapping[str, np.ndarray],
-    tolerances: Mapping[str, float | None],
+    tolerance: float | None,
+    graph_def,
 ) -> str:
     """Says where rows differ that two requests began with alike, or returns "".
 
     Args:
         outputs: output name -> array, of one request.
         others: the same of another one, of more or fewer rows.
-        tolerances: output name -> tolerance as in `difference`.
+        tolerance: see `difference`.
+        graph_def: the graph of the signature.
     """
     for key, value in outputs.items():
         count = min(len(value), len(others[key]))
-        problem = difference(value[:count], others[key][:count], tolerances[key])
+        problem = difference(
+            value[:count], others[key][:count], _allowed(value, tolerance, graph_def)
+        )
         if problem:
             return (
                 f"output {key!r}: a row's result depends on the rows beside it (batches of "
@@ -173,8 +173,20 @@ def _run_in_python(endpoint: Endpoint, arrays: Mapping[str, np.ndarray]) -> dict
 
 
 def _tolerance(endpoint: Endpoint) -> float | None:
-    graph = endpoint.concrete_function.graph
-    half = graphs.is_half_precision(graph)
-    if graphs.is_random(graph) and (half or tf.config.list_logical_devices("GPU")):
+    graph_def = endpoint.concrete_function.graph.as_graph_def()
+    if graphs.is_random(graph_def) and tf.config.list_logical_devices("GPU"):
+        return None
+    return row_tolerance(graph_def)
+
+
+def _allowed(value: np.ndarray, tolerance: float | None, graph_def) -> float | None:
+    # One rounding may exchange two neighbours; the values they were found by are compared.
+    return None if value.dtype == np.int32 and graphs.is_ranking(graph_def) else tolerance
+
+
+def row_tolerance(graph_def) -> float | None:
+    """How far two runs of one graph may lie apart at unlike batch sizes; see `difference`."""
+    half = graphs.is_half_precision(graph_def)
+    if half and graphs.is_random(graph_def):
         return None
     return HALF_TOLERANCE if half else FLOAT32_TOLERANCE
