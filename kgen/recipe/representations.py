@@ -196,6 +196,7 @@ class Classifier(keras.Model):
         self.classes = keras.layers.Dense(num_classes)
 
     def call(self, inputs, training=False):
+        """Logits `(batch, num_classes)`."""
         return self.classes(self._features(inputs, training=training))
 
 
