@@ -34,6 +34,19 @@ def integer_at_least(name, value, minimum):
     return value
 
 
+def positive_interval(name, value):
+    """Return `value` as two floats, or raise ValueError if it is not 0 < low <= high."""
+    try:
+        low, high = value
+    except (TypeError, ValueError):
+        low = high = None
+    if not all(isinstance(bound, (int, float, np.number)) for bound in (low, high)) or not (
+        0.0 < low <= high < float("inf")
+    ):
+        raise ValueError(f"{name} must be (low, high) with 0 < low <= high, received {value!r}.")
+    return float(low), float(high)
+
+
 def seed(value):
     """Return `value`, or raise ValueError if it is not an integer in the range of int32."""
     integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
