@@ -4,7 +4,7 @@ import tensorflow as tf
 
 BINARIZATIONS = (None, "dynamic", "fixed", "threshold")
 
-_GOLDEN_GAMMA = 0x9E3779B97F4A7C15
+GOLDEN_GAMMA = 0x9E3779B97F4A7C15
 
 
 def binarize_images(images, how, *, seed, epoch, indices):
@@ -59,15 +59,16 @@ def uniform_draws(seed, epoch, indices, *, num_draws):
         Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"; the mixing
         function is Stafford's variant 13.
     """
-    gamma = tf.constant(_GOLDEN_GAMMA, tf.uint64)
-    key = _mix(tf.constant(seed % 2**64, tf.uint64) + gamma)
-    key = _mix(key + gamma * (tf.cast(epoch, tf.uint64) + 1))
+    gamma = tf.constant(GOLDEN_GAMMA, tf.uint64)
+    key = mix(tf.constant(seed % 2**64, tf.uint64) + gamma)
+    key = mix(key + gamma * (tf.cast(epoch, tf.uint64) + 1))
     draws = indices[:, None] * num_draws + tf.range(num_draws, dtype=tf.int64)
-    bits = _mix(key + gamma * (tf.cast(draws, tf.uint64) + 1))
+    bits = mix(key + gamma * (tf.cast(draws, tf.uint64) + 1))
     return tf.cast(tf.bitwise.right_shift(bits, _uint64(40)), tf.float32) / 2.0**24
 
 
-def _mix(z):
+def mix(z):
+    """SplitMix64's bijection of uint64 that makes neighbours unlike."""
     z = (z ^ tf.bitwise.right_shift(z, _uint64(30))) * _uint64(0xBF58476D1CE4E5B9)
     z = (z ^ tf.bitwise.right_shift(z, _uint64(27))) * _uint64(0x94D049BB133111EB)
     return z ^ tf.bitwise.right_shift(z, _uint64(31))

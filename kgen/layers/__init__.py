@@ -10,6 +10,9 @@ from kgen.layers.masked_dense import MaskedDense as MaskedDense
 from kgen.layers.pointwise import ConcatELU as ConcatELU
 from kgen.layers.pointwise import GatedActivation as GatedActivation
 from kgen.layers.pointwise import OnesChannel as OnesChannel
+from kgen.layers.random_apply import RandomApply as RandomApply
+from kgen.layers.random_blur import RandomBlur as RandomBlur
+from kgen.layers.random_resized_crop import RandomResizedCrop as RandomResizedCrop
 from kgen.layers.row_lstm import RowLSTM as RowLSTM
 from kgen.layers.shared_conditionals import SharedConditionals as SharedConditionals
 from kgen.layers.spectral_normalization import SpectralNormalization as SpectralNormalization
