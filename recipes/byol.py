@@ -32,7 +32,7 @@ class Config:
     batch_size: int = option(256, "images a step, over all replicas")
     epochs: int = option(60, "passes over the training images")
     learning_rate: float = option(2e-3, "Adam's at the start; it falls to 0 along a cosine")
-    supervised_steps: int = option(500, "steps of the supervised networks to compare with")
+    supervised_steps: int = option(500, "steps of the supervised networks to compare with; 0: none")
     index_size: int = option(10_000, "training images that the served neighbours are found among")
     strategy: str = option("none", "none, mirrored or multi_worker")
     mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")
@@ -43,7 +43,7 @@ class Config:
     export_dir: str = option("saved_models", "where byol/<version>/ and its pictures go")
 
 
-TINY = Config(batch_size=500, epochs=1, supervised_steps=2, embedding_dim=32, projection_dim=16)
+TINY = Config(batch_size=500, epochs=1, supervised_steps=0, embedding_dim=32, projection_dim=64)
 
 
 def build(config, num_images):

@@ -31,7 +31,7 @@ class Config:
     batch_size: int = option(64, "images a step, over all replicas")
     epochs: int = option(60, "passes over the training images")
     learning_rate: float = option(1e-3, "Adam's at the start; it falls to 0 along a cosine")
-    supervised_steps: int = option(500, "steps of the supervised networks to compare with")
+    supervised_steps: int = option(500, "steps of the supervised networks to compare with; 0: none")
     index_size: int = option(10_000, "training images that the served neighbours are found among")
     strategy: str = option("none", "none, mirrored or multi_worker")
     mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")
@@ -40,7 +40,7 @@ class Config:
     export_dir: str = option("saved_models", "where cpc/<version>/ and its pictures go")
 
 
-TINY = Config(batch_size=500, epochs=1, supervised_steps=2, embedding_dim=32)
+TINY = Config(batch_size=500, epochs=1, supervised_steps=0, embedding_dim=32)
 
 
 def build(config, num_images):

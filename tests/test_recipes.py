@@ -49,8 +49,31 @@ def test_tiny(name, classifier_dir, tmp_path):
     assert written["config"]["seed"] == config.seed
     card = model_card.read(results / "1")
     assert card["config"] == written["config"] and card["metrics"] == written["metrics"]
-    assert (results / "samples.png").stat().st_size > 0
     model = keras.saving.load_model(results / f"{name}.keras")
+    if hasattr(model, "embed"):
+        check_embeddings(model, results)
+    else:
+        check_samples(model, results)
+    module.main(config)
+    assert serving.list_versions(results) == [1, 2]
+
+
+def check_embeddings(model, results):
+    """The pictures, the projector's files, and the served index of neighbours."""
+    for picture in ("embedding.png", "views.png"):
+        assert (results / picture).stat().st_size > 0
+    assert (results.parent.parent / "run" / "tensors.tsv").stat().st_size > 0
+    images = np.random.RandomState(0).uniform(size=(3, *model.image_shape)).astype("float32")
+    inputs = {"images": images}
+    served = serving.run_signatures(results / "1", {"embed": inputs, "neighbours": inputs})
+    np.testing.assert_allclose(served["embed"]["embeddings"], model.embed(images), atol=1e-4)
+    assert served["neighbours"]["labels"].shape == (3, 10)
+    assert np.all(np.diff(served["neighbours"]["similarities"]) <= 0)
+
+
+def check_samples(model, results):
+    """The picture of samples, and that the served model draws what Python draws."""
+    assert (results / "samples.png").stat().st_size > 0
     inputs, labels = {"seed": np.array([[3, 0]], "int32")}, {}
     _, signature = model.endpoints()["sample"]
     names = [spec.name for spec in signature]
@@ -63,8 +86,6 @@ def test_tiny(name, classifier_dir, tmp_path):
     np.testing.assert_allclose(
         served["sample"]["images"], model.sample(1, seed=3, **labels), atol=1e-4
     )
-    module.main(config)
-    assert serving.list_versions(results) == [1, 2]
 
 
 @pytest.mark.parametrize("name", ["gan", "infogan"])

@@ -5,6 +5,9 @@ from keras import layers
 
 from kgen import checks
 
+# Of the moving means, as in the papers: with Keras' 0.99 they lag hundreds of steps behind.
+MOMENTUM = 0.9
+
 
 def contrastive_encoder(image_shape, output_dim=128, *, filters=(32, 64, 128), stem_strides=1):
     """A small residual encoder of images into vectors.
@@ -31,7 +34,7 @@ def contrastive_encoder(image_shape, output_dim=128, *, filters=(32, 64, 128), s
 
     def convolution(x, size, kernel_size=3, strides=1):
         x = layers.Conv2D(size, kernel_size, strides, padding="same", use_bias=False)(x)
-        return layers.BatchNormalization(synchronized=True)(x)
+        return layers.BatchNormalization(momentum=MOMENTUM, synchronized=True)(x)
 
     images = keras.Input(image_shape, name="images")
     x = layers.Rescaling(2.0, -1.0)(images)
@@ -71,10 +74,14 @@ def projection_head(input_dim, hidden_units, output_dim, *, use_bias=True, norma
     x = vectors
     for units in hidden_units:
         x = layers.Dense(units, use_bias=False)(x)
-        x = layers.Activation("relu")(layers.BatchNormalization(synchronized=True)(x))
+        x = layers.Activation("relu")(
+            layers.BatchNormalization(momentum=MOMENTUM, synchronized=True)(x)
+        )
     outputs = layers.Dense(output_dim, use_bias=use_bias and not normalize_output)(x)
     if normalize_output:
-        outputs = layers.BatchNormalization(center=False, scale=False, synchronized=True)(outputs)
+        outputs = layers.BatchNormalization(
+            momentum=MOMENTUM, center=False, scale=False, synchronized=True
+        )(outputs)
     return keras.Model(vectors, outputs, name="projector")
 
 
@@ -92,5 +99,7 @@ def prediction_head(dim, hidden_units):
     """
     vectors = keras.Input((checks.positive_integer("dim", dim),), name="projections")
     x = layers.Dense(hidden_units, use_bias=False)(vectors)
-    x = layers.Activation("relu")(layers.BatchNormalization(synchronized=True)(x))
+    x = layers.Activation("relu")(
+        layers.BatchNormalization(momentum=MOMENTUM, synchronized=True)(x)
+    )
     return keras.Model(vectors, layers.Dense(dim)(x), name="predictor")

@@ -79,7 +79,7 @@ def representation(config, name, build, *, views="two"):
         metrics |= _probes("self_supervised", model.features, labelled, test, config)
         metrics |= _geometry(model, test[0], augmentation, config)
     with timer(seconds, "supervised"):
-        for fraction in FRACTIONS:
+        for fraction in FRACTIONS if config.supervised_steps else ():
             metrics[f"supervised_{_percent(fraction)}"] = _supervised(
                 build(config, len(images)), labelled, test, augmentation, fraction, config
             )
