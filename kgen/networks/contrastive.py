@@ -9,9 +9,10 @@ from kgen import checks
 def contrastive_encoder(image_shape, output_dim=128, *, filters=(32, 64, 128), stem_strides=1):
     """A small residual encoder of images into vectors.
 
-    A 3 x 3 convolution of stride `stem_strides`, then for each entry of `filters` a residual block of two 3 x 3 convolutions
-    with batch normalization and ReLU, of stride 2 but the first; the global average; a linear
-    layer where its size is not `output_dim`. The batch's statistics are those of all replicas.
+    A 3 x 3 convolution of stride `stem_strides`, then for each entry of `filters` a residual block
+    of two 3 x 3 convolutions with batch normalization and ReLU, of stride 2 but the first; the
+    global average; a linear layer where its size is not `output_dim`. The batch's statistics are
+    those of all replicas.
 
     Args:
         image_shape: `(height, width, channels)`, any size.
