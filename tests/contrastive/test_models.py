@@ -245,3 +245,21 @@ def test_npid_by_hand():
     for v, i in zip(vectors, y, strict=True):
         after[i] = normalized(0.25 * bank[i] + 0.75 * v)
     np.testing.assert_allclose(model.bank, after, atol=1e-6)
+
+
+def test_keras_application_as_encoder():
+    """With its own scaling of pixels in front; its batch statistics and its averages move too."""
+    shape = (32, 32, 3)
+    backbone = keras.applications.MobileNetV2(
+        shape, alpha=0.35, include_top=False, weights=None, pooling="avg"
+    )
+    pixels = keras.Input(shape)
+    encoder = keras.Model(pixels, backbone(layers.Rescaling(2.0, -1.0)(pixels)))
+    model = trained(kgen.SimCLR(encoder, dense(encoder.output_shape[1:], 4)))
+    before = values(model.variables)
+    views = tuple(images(seed, 3, shape) for seed in (0, 1))
+    assert np.isfinite(model.fit(views, batch_size=3, verbose=0).history["loss"]).all()
+    assert model.embed(views[0]).shape == (3, 1280)
+    moved = [np.abs(a - b).max() > 0 for a, b in zip(before, values(model.variables), strict=True)]
+    # Not each: ReLUs may be dead, and images of 32 pixels end in a map of one.
+    assert np.mean(moved) > 0.9
