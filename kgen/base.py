@@ -236,11 +236,13 @@ class BaseModel(keras.Model):
                 "steps_per_execution > 1 does not work with several replicas. "
                 f"Received steps_per_execution={self.steps_per_execution}: use 1."
             )
-        if hasattr(x, "shape"):
-            left_over = len(x) % (batch_size or 32)
+        array = x[0] if isinstance(x, (tuple, list)) else x
+        if hasattr(array, "shape"):
+            count = len(array)
+            left_over = count % (batch_size or 32)
             if 0 < left_over < replicas:
                 raise ValueError(
-                    f"The last batch has {left_over} of {len(x)} images, too few for {replicas} "
+                    f"The last batch has {left_over} of {count} images, too few for {replicas} "
                     "replicas: one would get none. Leave them out, or choose another batch_size."
                 )
 

@@ -30,23 +30,29 @@ def first_batch(model, x, y=None, *, batch_size=None, training=True, with_labels
         ValueError: for empty data, a wrong rank, size, dtype or channel count, NaN, pixels
             outside [0, 1], labels that miss, are out of range or, in arrays to train on, of one
             class alone, a training batch that the model's `discriminator_steps` does not divide,
-            views that miss or differ in shape, a batch of one pair of views, or one that does not
-            divide the model's `queue_size`.
+            views that miss or differ in shape, a batch of one pair of views, the last one of
+            arrays included, or one that does not divide the model's `queue_size`.
     """
     expected = getattr(model, "image_shape", None)
     batch, seen = _peek(x, y)
     if batch is None or expected is None:
         return
-    in_pairs = with_labels and getattr(model, "num_views", 1) == 2
+    num_views = getattr(model, "num_views", None)
+    in_pairs = with_labels and num_views == 2
     if in_pairs:
-        batch = _first_of_two_views(model, batch)
+        batch = _first_of_two_views(model, batch, seen)
     elif isinstance(batch, tuple):
-        return
+        if num_views is None:
+            return
+        raise ValueError(
+            f"{type(model).__name__} takes one array of images here, received {len(batch)} arrays, "
+            f"of shapes {[value.shape for value in batch]}."
+        )
     is_whole = not isinstance(x, (tf.data.Dataset, keras.utils.PyDataset))
     size = min(batch_size or 32, len(batch)) if is_whole else len(batch)
     images(batch, expected)
     if in_pairs:
-        _enough_pairs(model, size, training)
+        _enough_pairs(model, size, len(batch), training)
     if with_labels and seen is not None and not getattr(model, "uses_labels", True):
         _say_that_labels_are_ignored(model)
     if getattr(model, "num_levels", None):
@@ -54,6 +60,12 @@ def first_batch(model, x, y=None, *, batch_size=None, training=True, with_labels
     count = getattr(model, "num_classes", None)
     if count is not None and with_labels:
         if seen is None:
+            if hasattr(model, "num_instances"):
+                raise ValueError(
+                    f"{type(model).__name__} needs the number of each image as its label, as an "
+                    f"array or tensor: integers (batch,) in 0 .. {count - 1}, such as "
+                    "numpy.arange(len(images)). Pass (images, numbers)."
+                )
             raise ValueError(
                 f"{type(model).__name__} needs labels as an array or tensor: pass (images, "
                 "labels), or kgen.data.load(..., labels=True)."
@@ -99,30 +111,37 @@ def _is_array(value):
     return isinstance(value, (np.ndarray, tf.Tensor))
 
 
-def _first_of_two_views(model, batch):
+def _first_of_two_views(model, batch, labels):
     name = type(model).__name__
     if not isinstance(batch, tuple) or len(batch) != 2:
         received = f"{len(batch)} arrays" if isinstance(batch, tuple) else f"shape {batch.shape}"
+        hint = "Make them with kgen.data.two_views(dataset, augmentation)."
+        if labels is not None and labels.ndim > 1:
+            hint = "A bare pair is read as (x, y): give ((first, second),)."
         raise ValueError(
             f"{name} trains on two views of each image, x = (first, second), received {received}. "
-            "Make them with kgen.data.two_views(dataset, augmentation)."
+            + hint
         )
     first, second = batch
     if first.shape != second.shape:
         raise ValueError(
-            f"{name} needs two views of one shape, received {first.shape} and {second.shape}. A "
-            "data set of views gives ((first, second),): a bare pair is read as (x, y)."
+            f"{name} needs two views of one shape, received {first.shape} and {second.shape}."
         )
     images(second, model.image_shape)
     return first
 
 
-def _enough_pairs(model, size, training):
+def _enough_pairs(model, size, count, training):
     name = type(model).__name__
     if size < 2:
         raise ValueError(
             f"{name} compares the images of a batch with one another, received a batch of {size}. "
             "Use a batch_size of at least 2; the larger, the better."
+        )
+    if training and count % size == 1:
+        raise ValueError(
+            f"The last batch has 1 of {count} images, but {name} compares the images of a batch "
+            "with one another. Leave it out, or choose another batch_size."
         )
     queue_size = getattr(model, "queue_size", None)
     if training and queue_size is not None and queue_size % size:

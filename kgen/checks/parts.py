@@ -26,7 +26,8 @@ def vector_network(role, value):
     if len(received) != 2:
         raise ValueError(
             f"{role} '{value.name}' must give vectors (batch, size), received outputs of shape "
-            f"{received}. End it with keras.layers.Flatten or a pooling layer."
+            f"{received}. End it with keras.layers.Flatten or a pooling layer; a model of "
+            "keras.applications with pooling='avg'."
         )
     return value
 

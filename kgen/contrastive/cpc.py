@@ -79,9 +79,12 @@ class CPC(Representation, ObjectiveModel):
         image_shape = checks.image_shape(image_shape)
         if patch_size is None:
             patch_size = max(2, round(min(image_shape[:2]) * 2 / 7))
-        stride = stride or max(1, patch_size // 2)
+        if stride is None:
+            stride = max(1, checks.positive_integer("patch_size", patch_size) // 2)
+        checks.positive_integer("stride", stride)
         encoder = patch_encoder((patch_size, patch_size, image_shape[-1]), embedding_dim)
-        grid = [(side - patch_size) // stride + 1 for side in image_shape[:2]]
+        # At least one row and column: the constructor says what a larger patch lacks.
+        grid = [max(1, (side - patch_size) // stride + 1) for side in image_shape[:2]]
         context = cpc_context((*grid, embedding_dim))
         return cls(encoder, context, image_shape, stride=stride, **kwargs)
 
@@ -181,15 +184,20 @@ def _checked_context(context, grid):
             f"context '{context.name}' must keep the grid {grid[:2]}, received outputs of shape "
             f"{context.output_shape}."
         )
-    vectors = np.random.RandomState(0).normal(size=(1, *grid)).astype("float32")
-    cut = grid[0] // 2
+    cuts = range(1, grid[0])
+    random = np.random.RandomState(0)
+    vectors = random.normal(size=(len(cuts), *grid)).astype("float32")
     changed = vectors.copy()
-    changed[:, cut:] += 1.0
-    # Not a difference of rounding: the rows above must not notice at all.
-    before, after = (np.asarray(context(x, training=False))[:, :cut] for x in (vectors, changed))
-    if not np.array_equal(before, after):
-        raise ValueError(
-            f"context '{context.name}' sees later rows: what it gives above row {cut} changes with "
-            "the rows below, which it is to predict. Use kgen.layers.RowConv2D."
-        )
+    for each, cut in zip(changed, cuts, strict=True):
+        # Not a shift, which a normalization would take away again.
+        each[cut:] = random.normal(size=each[cut:].shape)
+    before, after = (np.asarray(context(x, training=False)) for x in (vectors, changed))
+    for cut, *outputs in zip(cuts, before, after, strict=True):
+        # Not a difference of rounding: the rows above must not notice at all.
+        if not np.array_equal(*(output[:cut] for output in outputs)):
+            raise ValueError(
+                f"context '{context.name}' sees later rows: what it gives above row {cut} changes "
+                "with the rows from there on, which it is to predict. Use kgen.layers.RowConv2D, "
+                "or kgen.networks.cpc_context."
+            )
     return context

@@ -29,7 +29,8 @@ class ExemplarMetric(TwoViews, ObjectiveModel):
         **kwargs: `seed`, `name`, `dtype`.
 
     Raises:
-        ValueError: for networks that do not give vectors or do not fit.
+        ValueError: for networks that do not give vectors or do not fit, or a metric that is no
+            function.
 
     Reference: Dosovitskiy et al. 2014, "Discriminative Unsupervised Feature Learning with
     Convolutional Neural Networks", for the exemplars; Doersch & Zisserman 2017, "Multi-task
@@ -39,6 +40,11 @@ class ExemplarMetric(TwoViews, ObjectiveModel):
     def __init__(self, encoder, projector, *, metric=losses.semi_hard_triplet, **kwargs):
         super().__init__(**kwargs)
         self._set_parts(encoder, projector)
+        if not callable(metric):
+            raise ValueError(
+                f"metric must be a function (embeddings, labels), received {metric!r}. "
+                "kgen.contrastive.losses has three."
+            )
         self.metric = metric
         self.build()
 

@@ -310,7 +310,8 @@ def barlow_twins(first, second, *, weight=5e-3):
 def vicreg_invariance(first, second):
     """The mean squared difference of two views' features, over `dim`: float32 `(batch,)`.
 
-    Reference: Bardes, Ponce & LeCun 2022, "VICReg", eq. 5.
+    Reference: Bardes, Ponce & LeCun 2022, "VICReg", eq. 5 over `dim`, as in their algorithm 1, to
+    which the paper's weights belong.
     """
     return tf.reduce_mean(tf.math.squared_difference(_float(first), _float(second)), axis=-1)
 

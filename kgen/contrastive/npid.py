@@ -117,5 +117,8 @@ class NPID(Representation, ObjectiveModel):
     def _move(self, bank, vectors, indices):
         old = tf.gather(bank, indices)
         new = normalized(self.bank_momentum * old + (1.0 - self.bank_momentum) * vectors)
-        # Of an image that is twice in a batch, the later row stays.
+        # Of an image that is twice in a batch the later row stays, whatever the order of writing.
+        rows = tf.range(tf.shape(indices)[0])
+        latest = tf.math.unsorted_segment_max(rows, indices, self.num_instances)
+        new = tf.gather(new, tf.gather(latest, indices))
         self.bank.assign(tf.tensor_scatter_nd_update(bank, indices[:, None], new))

@@ -22,7 +22,7 @@ class SimCLR(TwoViews, ObjectiveModel):
 
     Args:
         encoder: keras.Model from images to vectors, such as one of `keras.applications` with
-            `pooling="avg"`.
+            `pooling="avg"`, behind the scaling of pixels that its weights need.
         projector: keras.Model from these vectors to vectors, such as
             `kgen.networks.projection_head`.
         temperature: float > 0.

@@ -15,10 +15,16 @@ class Representation:
     """
 
     uses_labels = False
+    num_views = 1
 
     def _set_encoder(self, encoder):
         """Keep the encoder, checked."""
         self.encoder = checks.vector_network("encoder", encoder)
+        if None in encoder.input_shape[1:]:
+            raise ValueError(
+                f"encoder '{encoder.name}' takes images of any size, {encoder.input_shape[1:]}. "
+                "Build it for one: input_shape=(height, width, channels)."
+            )
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
 
     def features(self, images, training=False):
@@ -83,10 +89,26 @@ class TwoViews(Representation):
 
     def _both(self, x):
         """Both views as one batch, of which there are two images at least."""
+        name = type(self).__name__
+        if not isinstance(x, (tuple, list)) or len(x) != 2:
+            raise ValueError(
+                f"{name} trains on two views of each image, x = (first, second). A data set or "
+                "generator gives ((first, second),): a bare pair is read as (x, y)."
+            )
         first, second = x
-        few = f"{type(self).__name__} compares images with one another: a batch needs at least 2."
-        enough = tf.debugging.assert_greater(global_count(first), 1, few)
-        with tf.control_dependencies([enough] if enough is not None else []):
+        assertions = [
+            tf.debugging.assert_equal(
+                tf.shape(first), tf.shape(second), f"{name} needs two views of one shape."
+            ),
+            tf.debugging.assert_greater(
+                global_count(first),
+                1,
+                f"{name} compares the images of a batch with one another, received a batch of one. "
+                "Where that is the last of the data, leave it out: drop_remainder=True.",
+            ),
+        ]
+        # Those that hold at once are None.
+        with tf.control_dependencies([each for each in assertions if each is not None]):
             return tf.concat([first, second], axis=0)
 
     def _projections(self, x, training):

@@ -31,6 +31,10 @@ def contrastive_encoder(image_shape, output_dim=128, *, filters=(32, 64, 128), s
     """
     image_shape = checks.image_shape(image_shape)
     checks.positive_integer("output_dim", output_dim)
+    if not filters:
+        raise ValueError("filters must have at least one entry, received none.")
+    for size in filters:
+        checks.positive_integer("each of filters", size)
 
     def convolution(x, size, kernel_size=3, strides=1):
         x = layers.Conv2D(size, kernel_size, strides, padding="same", use_bias=False)(x)
@@ -40,7 +44,6 @@ def contrastive_encoder(image_shape, output_dim=128, *, filters=(32, 64, 128), s
     x = layers.Rescaling(2.0, -1.0)(images)
     x = layers.Activation("relu")(convolution(x, filters[0], strides=stem_strides))
     for index, size in enumerate(filters):
-        checks.positive_integer("each of filters", size)
         strides = 1 if index == 0 else 2
         y = layers.Activation("relu")(convolution(x, size, strides=strides))
         y = convolution(y, size)
