@@ -52,7 +52,7 @@ def keras_linear_probe(
     data = checked_data(features, labels, test_features, test_labels)
     features, labels, test_features, test_labels = data
     classes, indices = np.unique(labels, return_inverse=True)
-    batches = _Batches(features, indices, batch_size, seed)
+    scaled = _scaling(features, batch_size)
     # Keras' L2 has no half, and the loss is a mean. Scikit-learn's two classes have one vector,
     # w = W_1 - W_0 = 2 W_1, whose square is twice |W|^2.
     factor = 1.0 if len(classes) == 2 else 0.5
@@ -61,16 +61,18 @@ def keras_linear_probe(
         len(classes), kernel_initializer="zeros", kernel_regularizer=penalty, dtype="float32"
     )
     model = keras.Sequential([keras.Input(features.shape[1:]), dense])
-    steps = epochs * len(batches)
+    steps = epochs * math.ceil(len(features) / batch_size)
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps)),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,
     )
-    model.fit(batches, epochs=epochs, shuffle=False, verbose=0)
-    kernel, bias = (np.asarray(weight) for weight in dense.get_weights())
+    # Not `fit`: it shuffles by the global seed, and starts and ends a loader every epoch.
+    for chosen in _orders(len(features), batch_size, epochs, seed):
+        model.train_on_batch(scaled(features[chosen]), indices[chosen])
+    kernel, bias = dense.get_weights()
     predicted = [
-        np.argmax(batches.scaled(test_features[at : at + batch_size]) @ kernel + bias, axis=1)
+        np.argmax(scaled(test_features[at : at + batch_size]) @ kernel + bias, axis=1)
         for at in range(0, len(test_features), batch_size)
     ]
     correct = classes[np.concatenate(predicted)] == test_labels
@@ -83,33 +85,19 @@ def keras_linear_probe(
     )
 
 
-class _Batches(keras.utils.PyDataset):
-    """Scaled features in an order of each epoch's own; one batch at a time is in memory."""
+def _scaling(features, batch_size):
+    """A function that takes away the mean of `features` and divides by their deviation."""
+    mean = features.mean(axis=0, dtype=np.float64)
+    parts = range(0, len(features), batch_size)
+    squares = sum(np.square(features[at : at + batch_size] - mean).sum(axis=0) for at in parts)
+    deviation = np.sqrt(squares / len(features))
+    deviation = np.where(deviation > 0, deviation, 1.0)
+    return lambda rows: ((rows - mean) / deviation).astype(np.float32)
 
-    def __init__(self, features, labels, batch_size, seed):
-        super().__init__()
-        self._features, self._labels = features, labels
-        self._batch_size, self._seed, self._epoch = batch_size, seed, -1
-        self._mean = features.mean(axis=0, dtype=np.float64)
-        parts = range(0, len(features), batch_size)
-        squares = sum(
-            np.square(features[at : at + batch_size] - self._mean).sum(axis=0) for at in parts
-        )
-        deviation = np.sqrt(squares / len(features))
-        self._deviation = np.where(deviation > 0, deviation, 1.0)
-        self.on_epoch_end()
 
-    def __len__(self):
-        return math.ceil(len(self._features) / self._batch_size)
-
-    def __getitem__(self, index):
-        chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        return self.scaled(self._features[chosen]), self._labels[chosen]
-
-    def on_epoch_end(self):
-        self._epoch += 1
-        random = np.random.default_rng((self._seed, self._epoch))
-        self._order = random.permutation(len(self._features))
-
-    def scaled(self, features):
-        return ((features - self._mean) / self._deviation).astype(np.float32)
+def _orders(count, batch_size, epochs, seed):
+    """The indices of each batch of each epoch."""
+    for epoch in range(epochs):
+        order = np.random.default_rng((seed, epoch)).permutation(count)
+        for start in range(0, count, batch_size):
+            yield order[start : start + batch_size]

@@ -48,6 +48,21 @@ def test_projector_plugin_reads_the_embeddings(tmp_path, labels):
         assert lines == [" ".join(str(label).split()) for label in labels]
 
 
+def test_a_model_that_embeds(tmp_path):
+    class Model(Autoencoder):
+        encode = None
+
+        def embed(self, images):
+            return keras.ops.convert_to_tensor(images)[:, 0, :3, 0]
+
+    callback = callbacks.ProjectorLogger(tmp_path, IMAGES)
+    callback.set_model(Model())
+    callback.on_train_end()
+    codes = np.loadtxt(tmp_path / "tensors.tsv")
+    # Seven digits are written.
+    np.testing.assert_allclose(codes, IMAGES[:, 0, :3, 0], rtol=1e-6)
+
+
 def test_projector_checks_its_arguments(tmp_path):
     with pytest.raises(ValueError, match="one label an image"):
         callbacks.ProjectorLogger(tmp_path, IMAGES, [1])

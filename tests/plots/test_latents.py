@@ -3,6 +3,7 @@ import pytest
 from plots.models import Linear
 
 from kgen import plots
+from kgen.plots import latents
 
 
 def _cells(grid, rows, columns, height=4, width=5, padding=1):
@@ -86,3 +87,60 @@ def test_scatter_refuses_what_it_cannot_draw():
         plots.latent_scatter(Linear(2), images, [1, 2])
     with pytest.raises(ValueError, match="at least 2 latents"):
         plots.latent_scatter(Linear(1), images, [1, 2, 3])
+
+
+class Embedder:
+    """A model with the verb `embed` alone."""
+
+    def __init__(self, latent_dim):
+        self.embed = Linear(latent_dim).encode
+
+
+@pytest.mark.parametrize("latent_dim", [2, 3])
+def test_scatter_takes_embeddings_for_codes(latent_dim):
+    images = np.random.default_rng(0).random((40, 4, 5, 1), dtype=np.float32)
+    pictures = [
+        plots.latent_scatter(kind(latent_dim), images, np.arange(40) % 3)
+        for kind in (Linear, Embedder)
+    ]
+    np.testing.assert_array_equal(*pictures)
+
+
+def test_scatter_wants_one_of_the_two_verbs():
+    with pytest.raises(TypeError, match="encode or embed. Received object"):
+        plots.latent_scatter(object(), np.zeros((3, 4, 5, 1), np.float32), np.arange(3))
+
+
+class _First:
+    """A projection that keeps some of the latents."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def fit_transform(self, codes):
+        return codes[:, : self.count]
+
+
+def test_scatter_draws_the_plane_of_a_projection(monkeypatch):
+    images = np.random.default_rng(0).random((40, 4, 5, 1), dtype=np.float32)
+    drawn = []
+    original = latents._to_plane
+    monkeypatch.setattr(
+        latents, "_to_plane", lambda *given: drawn.append(original(*given)) or drawn[-1]
+    )
+    picture = plots.latent_scatter(Linear(3), images, np.arange(40) % 3, projection=_First(2))
+    assert picture.shape == (700, 800, 3)
+    points, names = drawn[0]
+    np.testing.assert_array_equal(points, Linear(2).encode(images))
+    assert names == ["_First 0", "_First 1"]
+    with pytest.raises(ValueError, match=r"points of shape \(40, 2\). Received \(40, 3\)"):
+        plots.latent_scatter(Linear(3), images, np.arange(40), projection=_First(3))
+
+
+def test_scatter_with_t_sne():
+    from sklearn.manifold import TSNE
+
+    images = np.random.default_rng(0).random((30, 4, 5, 1), dtype=np.float32)
+    projection = TSNE(metric="cosine", perplexity=5, max_iter=250, random_state=0)
+    picture = plots.latent_scatter(Embedder(3), images, np.arange(30) % 3, projection=projection)
+    assert picture.shape == (700, 800, 3)
