@@ -1,5 +1,7 @@
 """What the recipes of self-supervised representations share."""
 
+import functools
+
 import keras
 import numpy as np
 
@@ -86,6 +88,8 @@ def representation(config, name, build, *, views="two"):
     _print_table(metrics)
     if not replicas.extended.should_checkpoint:
         return metrics
+    # Not during training: it takes seconds, where principal components are there at once.
+    pictures["embedding"] = functools.partial(_map, test, config)
     pictures["views"] = lambda _: plots.image_grid(
         _some_views(images, augmentation, config), columns=8
     )
@@ -125,6 +129,14 @@ def _views(images, augmentation, views, config):
     dataset = data.from_arrays(images, numbers, drop_remainder=True, **order)
     make = data.two_views if views == "two" else data.one_view
     return make(dataset, augmentation, seed=config.seed)
+
+
+def _map(test, config, model):
+    """The embeddings of test images in the plane, near ones near, in the colours of their labels."""
+    from sklearn.manifold import TSNE
+
+    projection = TSNE(metric="cosine", random_state=config.seed)
+    return plots.latent_scatter(model, test[0][:1000], test[1][:1000], projection=projection)
 
 
 def _some_views(images, augmentation, config):
