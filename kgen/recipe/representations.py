@@ -132,7 +132,7 @@ def _views(images, augmentation, views, config):
 
 
 def _map(test, config, model):
-    """The embeddings of test images in the plane, near ones near, in the colours of their labels."""
+    """The embeddings of test images in the plane, in the colours of their labels."""
     from sklearn.manifold import TSNE
 
     projection = TSNE(metric="cosine", random_state=config.seed)
