@@ -176,9 +176,17 @@ def _supervised(model, labelled, test, augmentation, fraction, config):
     rows = evaluation.class_balanced_subset(labels, fraction, seed=config.seed)
     classes, indices = np.unique(labels, return_inverse=True)
     classifier = Classifier(model, len(classes))
-    size = min(config.batch_size, len(rows))
-    dataset = data.from_arrays(images[rows], indices[rows], batch_size=size, shuffle=True)
-    epochs = max(1, round(config.supervised_steps / int(dataset.cardinality())))
+    # Few images are repeated, each time in other views: an epoch of one step takes as long as ten.
+    order = np.tile(rows, -(-50 * config.batch_size // len(rows)))
+    dataset = data.from_arrays(
+        images[order],
+        indices[order],
+        batch_size=config.batch_size,
+        shuffle=True,
+        seed=config.seed,
+        drop_remainder=True,
+    ).take(config.supervised_steps)
+    epochs = -(-config.supervised_steps // int(dataset.cardinality()))
     steps = epochs * int(dataset.cardinality())
     classifier.compile(
         cosine_adam(config)(steps),
@@ -194,7 +202,7 @@ def _supervised(model, labelled, test, augmentation, fraction, config):
         standard_error=float(np.sqrt(value * (1.0 - value) / len(right))),
         num_labels=len(rows),
         protocol=f"accuracy of the same encoder trained on {len(rows)} labels for {steps} steps of "
-        f"{size} augmented images",
+        f"{config.batch_size} augmented images",
     )
 
 
