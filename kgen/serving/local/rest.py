@@ -28,7 +28,7 @@ _STATUS = re.compile(
     rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?P<metadata>/metadata)?", re.IGNORECASE
 )
 _METRICS_PATH = "/monitoring/prometheus/metrics"
-_PAGE = pathlib.Path(__file__).parent.parent / "page"
+_PAGE = pathlib.Path(__file__).resolve().parents[1] / "page"
 _JSON, _TEXT = "application/json", "text/plain"
 
 
@@ -200,9 +200,9 @@ class _Handler(BaseHTTPRequestHandler):
         raise invalid(f"Malformed request: {self.command} {path}")
 
     def _page(self, path: str) -> tuple[str, bytes]:
-        file = (_PAGE / urllib.parse.unquote(path).lstrip("/")).resolve()
-        file = file / "index.html" if file == _PAGE else file
-        if not file.is_relative_to(_PAGE) or not file.is_file():
+        name = urllib.parse.unquote(path).lstrip("/") or "index.html"
+        file = _PAGE / name
+        if "\0" in name or not file.resolve().is_relative_to(_PAGE) or not file.is_file():
             raise ServingError(Code.NOT_FOUND, f"Not found: {path}")
         return mimetypes.guess_type(file.name)[0] or "application/octet-stream", file.read_bytes()
 
