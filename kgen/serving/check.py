@@ -60,28 +60,40 @@ def check(version_dir) -> Report:
         name: graphs.used_part(meta_graph.graph_def, _tensor_names(signature))
         for name, signature in report.signatures.items()
     }
-    for asset in meta_graph.asset_file_def:
-        if not (report.version_dir / "assets" / asset.filename).exists():
-            report.problems.append(f"The file assets/{asset.filename} is missing.")
-    whole = not report.problems
-    all_names = [name for item in report.signatures.values() for name in _tensor_names(item)]
-    try:
-        part = graphs.used_part(meta_graph.graph_def, all_names)
-        report.weights = weights.check_weights(version_dir, part)
-    except ValueError as error:
-        report.problems.append(str(error))
-        whole = whole and "are stored" in str(error)
+    is_whole = _read_files(report, meta_graph)
     sound = [
         name for name, item in report.signatures.items() if _is_sound(report, name, item, parts)
     ]
-    try:
-        report.card = model_card.read(version_dir)
-    except ValueError as error:
-        report.problems.append(str(error))
     requests = _warmup_requests(report)
-    if whole:
+    if is_whole:
         _run(report, sound, parts, requests)
     return report
+
+
+def _read_files(report: Report, meta_graph) -> bool:
+    """Reads what lies beside the graph; returns whether the model can be loaded."""
+    is_whole = True
+    for asset in meta_graph.asset_file_def:
+        if not (report.version_dir / "assets" / asset.filename).exists():
+            report.problems.append(f"The file assets/{asset.filename} is missing.")
+            is_whole = False
+    names = [name for item in report.signatures.values() for name in _tensor_names(item)]
+    try:
+        part = graphs.used_part(meta_graph.graph_def, names)
+        report.weights = weights.read_weights(report.version_dir, part)
+        report.problems += [report.weights.surplus] if report.weights.surplus else []
+    except ValueError as error:
+        report.problems.append(str(error))
+        is_whole = False
+    try:
+        report.card = model_card.read(report.version_dir)
+    except ValueError as error:
+        report.problems.append(str(error))
+    described = (report.card or {}).get("signatures")
+    for name in described if isinstance(described, Mapping) else ():
+        if name not in report.signatures:
+            report.problems.append(f"Signature {name!r} of the model card is missing.")
+    return is_whole
 
 
 def _why_unreadable(version_dir: pathlib.Path, error: Exception) -> str:

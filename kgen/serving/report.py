@@ -58,7 +58,8 @@ def _table(report: Report) -> str:
     if report.weights:
         lines.append(
             f"  weights     {report.weights.num_variables} variables, "
-            f"{report.weights.used_bytes:,} bytes, each stored once"
+            f"{report.weights.used_bytes:,} bytes, "
+            f"{report.weights.stored_bytes:,} stored"
         )
     num_requests = sum(len(sizes) for sizes in report.warmup.values())
     lines.append(

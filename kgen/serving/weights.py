@@ -14,20 +14,22 @@ _PREFIX = pathlib.PurePath("variables", "variables")
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """What `check_weights` found.
+    """What `read_weights` found.
 
     Attributes:
         num_variables: how many variables the signatures read.
         used_bytes: the size of these.
         stored_bytes: the size of all that is stored.
+        surplus: what is stored beyond the use, as a sentence; "" if nothing is.
     """
 
     num_variables: int
     used_bytes: int
     stored_bytes: int
+    surplus: str = ""
 
 
-def check_weights(version_dir, graph_def) -> Weights:
+def read_weights(version_dir, graph_def) -> Weights:
     """Reads all variables of a SavedModel.
 
     Args:
@@ -35,8 +37,7 @@ def check_weights(version_dir, graph_def) -> Weights:
         graph_def: the part of its graph that the signatures use.
 
     Raises:
-        ValueError: a file is missing, broken or truncated; a weight is stored twice, stored without
-            being used, or holds NaN.
+        ValueError: a file is missing, broken or truncated, or a weight holds NaN.
     """
     version_dir = pathlib.Path(version_dir)
     handles = [node for node in graph_def.node if node.op == "VarHandleOp"]
@@ -53,12 +54,13 @@ def check_weights(version_dir, graph_def) -> Weights:
     stored = _read(version_dir / _PREFIX)
     stored_bytes = sum(size for size, _ in stored.values())
     # A counter beside the weights is no harm.
+    surplus = ""
     if stored_bytes > 1.01 * used_bytes + 64:
-        raise ValueError(
+        surplus = (
             f"{stored_bytes:,} bytes of variables are stored, but the signatures use "
-            f"{used_bytes:,}: {_surplus(stored)}"
+            f"{used_bytes:,}: {_say_surplus(stored)}"
         )
-    return Weights(len(handles), used_bytes, stored_bytes)
+    return Weights(len(handles), used_bytes, stored_bytes, surplus)
 
 
 def _num_bytes(node) -> int:
@@ -98,7 +100,7 @@ def _read(prefix: pathlib.Path) -> dict[str, tuple[int, str]]:
         ) from error
 
 
-def _surplus(stored: dict[str, tuple[int, str]]) -> str:
+def _say_surplus(stored: dict[str, tuple[int, str]]) -> str:
     by_content = collections.defaultdict(list)
     for name, (_, content) in stored.items():
         if content:

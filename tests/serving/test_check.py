@@ -301,6 +301,9 @@ def test_the_model_card_is_held_to_its_word(tmp_path):
     assert "but the model card says 0.0 to 1.0" in problem
     path = version / model_card.MODEL_CARD_FILE
     card = json.loads(path.read_text())
+    card["signatures"] = {"walk": {}}
+    path.write_text(json.dumps(card))
+    assert refusal(version) == "Signature 'walk' of the model card is missing."
     card["signatures"] = "none"
     path.write_text(json.dumps(card))
     assert check(version).problems == []
