@@ -15,6 +15,7 @@ setup(
     long_description=(here / "README.md").read_text(),
     long_description_content_type="text/markdown",
     packages=find_packages(include=["kgen", "kgen.*"]),
+    package_data={"kgen.serving": ["page/*"]},
     python_requires=">=3.11",
     install_requires=[
         "tensorflow>=2.21,<2.22",
