@@ -28,7 +28,11 @@ METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
 def write(
-    directory, *, base_path="/models", batch_sizes: Sequence[int] = BATCH_SIZES, num_threads: int = 4
+    directory,
+    *,
+    base_path="/models",
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    num_threads: int = 4,
 ) -> list[str]:
     """Writes `models.config`, `batching.config` and `monitoring.config`, each under a temporary
     name that is then renamed.
