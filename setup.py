@@ -15,6 +15,7 @@ setup(
     long_description=(here / "README.md").read_text(),
     long_description_content_type="text/markdown",
     packages=find_packages(include=["kgen", "kgen.*"]),
+    package_data={"kgen.serving": ["page/*"]},
     python_requires=">=3.11",
     install_requires=[
         "tensorflow>=2.21,<2.22",
@@ -31,7 +32,17 @@ setup(
         "tensorboard>=2.20,<2.22",
     ],
     extras_require={
-        "test": ["pytest>=8", "pytest-xdist>=3.6", "ruff==0.17.6", "scipy>=1.13"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff==0.17.6",
+            "scipy>=1.13",
+            "hypothesis>=6.100",
+            "pyyaml>=6",
+            # They hold the schemas of Compose and of Kubernetes.
+            "check-jsonschema>=0.30",
+            "kubernetes-validate>=1.31",
+        ],
         "cuda": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "bench": ["torch>=2.9"],
     },

@@ -28,6 +28,8 @@ _STATUS = re.compile(
     rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?P<metadata>/metadata)?", re.IGNORECASE
 )
 _METRICS_PATH = "/monitoring/prometheus/metrics"
+# For the page. TF Serving has no list of its models.
+_MODELS_PATH = "/models.json"
 _PAGE = pathlib.Path(__file__).resolve().parents[1] / "page"
 _JSON, _TEXT = "application/json", "text/plain"
 
@@ -143,6 +145,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _get(self, path: str, body: bytes) -> tuple[str, bytes]:
         if path == _METRICS_PATH:
             return _TEXT, self.server.metrics.text().encode()
+        if path == _MODELS_PATH:
+            return _JSON, json.dumps({"models": self.server.manager.names()}).encode()
         match = _STATUS.fullmatch(path)
         if not match:
             return (
