@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kgen import serving
 from kgen.contrastive.neighbours import NeighbourIndex
-from kgen.serving import exporting
+from kgen.serving import endpoints
 
 IMAGE_SHAPE = (3, 4, 1)
 DIM = 5
@@ -178,11 +178,9 @@ def test_an_export_is_not_refused_for_neighbours_that_rounding_exchanges(tmp_pat
 
 
 def test_it_counts_among_the_bytes_that_an_export_needs(model):
-    from kgen.serving.endpoints import trace_endpoints
-
     index = NeighbourIndex(model, GALLERY, labels=LABELS)
-    without = exporting._num_variable_bytes(trace_endpoints(model))
-    with_index = exporting._num_variable_bytes(trace_endpoints(index))
+    without = endpoints.num_variable_bytes(endpoints.trace_endpoints(model))
+    with_index = endpoints.num_variable_bytes(endpoints.trace_endpoints(index))
     assert with_index - without == 300 * DIM * 4 + 300 * 4
 
 
