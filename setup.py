@@ -24,6 +24,7 @@ setup(
         # tensorflow-datasets imports it and does not ask for it.
         "importlib_resources",
         "tensorflow-serving-api>=2.21,<2.22",
+        "urllib3>=2",
         "absl-py>=2.1",
         "matplotlib>=3.9",
         "scikit-learn>=1.5",

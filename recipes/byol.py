@@ -43,7 +43,7 @@ class Config:
     export_dir: str = option("saved_models", "where byol/<version>/ and its pictures go")
 
 
-TINY = Config(batch_size=500, epochs=1, supervised_steps=2, embedding_dim=8, projection_dim=4)
+TINY = Config(batch_size=500, epochs=1, supervised_steps=2, embedding_dim=32, projection_dim=16)
 
 
 def build(config, num_images):

@@ -40,7 +40,7 @@ class Config:
     export_dir: str = option("saved_models", "where cpc/<version>/ and its pictures go")
 
 
-TINY = Config(batch_size=500, epochs=1, supervised_steps=2, embedding_dim=8)
+TINY = Config(batch_size=500, epochs=1, supervised_steps=2, embedding_dim=32)
 
 
 def build(config, num_images):

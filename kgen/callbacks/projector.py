@@ -17,7 +17,8 @@ class ProjectorLogger(keras.callbacks.Callback):
 
     `tensorboard --logdir <log_dir>` then shows, under PROJECTOR, each image at its code. Written
     are `tensors.tsv`, `sprite.png`, `projector_config.pbtxt` and, with labels, `metadata.tsv`.
-    Codes of higher rank are flattened.
+    Codes are what the model's verb `encode` gives, or where it has none, `embed`; those of higher
+    rank are flattened.
 
     Args:
         log_dir: Folder of the files.
@@ -48,7 +49,7 @@ class ProjectorLogger(keras.callbacks.Callback):
         from google.protobuf import text_format
         from tensorboard.plugins import projector
 
-        codes = plots.in_chunks(self.model.encode, self.images)
+        codes = plots.codes_of(self.model, self.images)
         with plots.replace_atomically(self.log_dir / "tensors.tsv") as stream:
             np.savetxt(stream, codes.reshape(len(codes), -1), fmt="%.7g", delimiter="\t")
         plots.save_png(self._sprite, self.log_dir / "sprite.png", scale=1)

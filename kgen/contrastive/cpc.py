@@ -130,11 +130,13 @@ class CPC(Representation, ObjectiveModel):
         """The loss of one step: float32 `(batch,)`."""
         shape = tf.shape(targets)
         dim = targets.shape[-1]
+        # As one matrix: oneDNN's product of (50, 1, 3, 32) with (32, 32) wrote beyond its memory.
+        contexts = tf.reshape(contexts, (-1, contexts.shape[-1]))
         predictions = tf.matmul(contexts, tf.cast(kernel, tf.float32))
         candidates = tf.reshape(gather(targets), (-1, dim))
         positives = first_row(targets) * shape[1] * shape[2] + tf.range(tf.reduce_prod(shape[:3]))
         values = losses.info_nce_among(
-            tf.reshape(predictions, (-1, dim)),
+            predictions,
             candidates,
             positives,
             temperature=self.temperature,

@@ -1,5 +1,6 @@
 """One evaluation suite for all families. Each figure carries its protocol."""
 
+from kgen.evaluation.batched_probe import keras_linear_probe as keras_linear_probe
 from kgen.evaluation.extractors import ClassifierFeatures as ClassifierFeatures
 from kgen.evaluation.extractors import classifier_features as classifier_features
 from kgen.evaluation.extractors import inception_features as inception_features
@@ -18,5 +19,13 @@ from kgen.evaluation.manifold import (
 )
 from kgen.evaluation.matching import matched_accuracy as matched_accuracy
 from kgen.evaluation.mixtures import mode_coverage as mode_coverage
+from kgen.evaluation.probes import class_balanced_subset as class_balanced_subset
+from kgen.evaluation.probes import knn_probe as knn_probe
+from kgen.evaluation.probes import linear_probe as linear_probe
+from kgen.evaluation.probes import low_shot_curve as low_shot_curve
+from kgen.evaluation.representations import alignment as alignment
+from kgen.evaluation.representations import embed_dataset as embed_dataset
+from kgen.evaluation.representations import embedding_rank as embedding_rank
+from kgen.evaluation.representations import uniformity as uniformity
 from kgen.evaluation.samples import draw_samples as draw_samples
 from kgen.evaluation.samples import sample_quality as sample_quality

@@ -24,8 +24,26 @@ def image_batches(role, images, image_shape=None):
     Raises:
         ValueError: for data of another form, other pixels, NaN, or no images.
     """
+    for batch, _ in labelled_batches(role, images, image_shape):
+        yield batch
+
+
+def labelled_batches(role, data, image_shape=None):
+    """Give checked batches of images, with what stands beside them.
+
+    Args:
+        role: as in `image_batches`.
+        data: as the images of `image_batches`, or a pair `(images, labels)` of arrays or tensors.
+        image_shape: as in `image_batches`.
+
+    Yields:
+        Pairs: images as from `image_batches`; the second entry of the batch as it is, or None.
+
+    Raises:
+        ValueError: as `image_batches`.
+    """
     expected = image_shape
-    for batch in _batches(role, images):
+    for batch, labels in _batches(role, data):
         batch = np.asarray(batch)
         if batch.ndim != 4:
             hint = " Add the channel axis: images[..., None]." if batch.ndim == 3 else ""
@@ -38,7 +56,7 @@ def image_batches(role, images, image_shape=None):
             checks.images(batch, _known(expected, batch.shape[1:]))
         except ValueError as error:
             raise ValueError(f"The {role} images: {error}") from error
-        yield batch.astype(np.float32, copy=False)
+        yield batch.astype(np.float32, copy=False), labels
 
 
 def feature_batches(role, images, extractor):
@@ -81,22 +99,30 @@ def describe(extractor):
     return f"'{extractor.name}'" + (f" ({protocol})" if protocol else "")
 
 
-def _batches(role, images):
-    if isinstance(images, tf.data.Dataset):
-        if images.cardinality() == tf.data.INFINITE_CARDINALITY:
+def _batches(role, data):
+    if isinstance(data, tf.data.Dataset):
+        if data.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise ValueError(
                 f"The {role} data set never ends. Say how much of it: dataset.take(num_batches)."
             )
-        batches = (batch[0] if isinstance(batch, (tuple, list)) else batch for batch in images)
-    elif isinstance(images, (np.ndarray, tf.Tensor)):
-        images = np.asarray(images)
+        tuples = (batch if isinstance(batch, (tuple, list)) else (batch,) for batch in data)
+        batches = ((entries[0], entries[1] if len(entries) > 1 else None) for entries in tuples)
+    elif _is_array(data) or (isinstance(data, tuple) and len(data) == 2 and _is_array(data[0])):
+        images, labels = (data, None) if _is_array(data) else data
+        images, labels = np.asarray(images), None if labels is None else np.asarray(labels)
+        if labels is not None and labels.shape[:1] != images.shape[:1]:
+            raise ValueError(
+                f"Expected one label an image: the {role} images have shape {images.shape}, their "
+                f"labels {labels.shape}."
+            )
         # An array without rows, or without a first axis, is one batch for the checks to refuse.
         starts = range(0, len(images), _BATCH_SIZE) if images.ndim and len(images) else [...]
-        batches = (images[at if at is ... else slice(at, at + _BATCH_SIZE)] for at in starts)
+        parts = [at if at is ... else slice(at, at + _BATCH_SIZE) for at in starts]
+        batches = ((images[at], None if labels is None else labels[at]) for at in parts)
     else:
         raise ValueError(
             f"The {role} images must be a tf.data.Dataset of image batches, or an array or tensor "
-            f"(n, height, width, channels), received {type(images).__name__}."
+            f"(n, height, width, channels), received {type(data).__name__}."
         )
     empty = True
     for batch in batches:
@@ -104,6 +130,10 @@ def _batches(role, images):
         yield batch
     if empty:
         raise ValueError(f"The {role} data set is empty: it gave no batch.")
+
+
+def _is_array(value):
+    return isinstance(value, (np.ndarray, tf.Tensor))
 
 
 def _known(expected, received):

@@ -3,7 +3,8 @@
 A function that draws returns an array; `save_png` is what writes it. So the same picture goes to a
 file, to TensorBoard (`kgen.callbacks.PictureLogger`) or into a notebook.
 
-The models only need the verbs that a picture uses: `sample`, `encode`, `decode`, `reconstruct`.
+The models only need the verbs that a picture uses: `sample`, `encode` (or `embed`), `decode`,
+`reconstruct`.
 """
 
 from kgen.plots.curves import training_curves as training_curves
@@ -14,6 +15,7 @@ from kgen.plots.grids import completion_grid as completion_grid
 from kgen.plots.grids import image_grid as image_grid
 from kgen.plots.grids import reconstruction_grid as reconstruction_grid
 from kgen.plots.grids import sample_grid as sample_grid
+from kgen.plots.latents import codes_of as codes_of
 from kgen.plots.latents import in_chunks as in_chunks
 from kgen.plots.latents import interpolation_grid as interpolation_grid
 from kgen.plots.latents import latent_manifold as latent_manifold

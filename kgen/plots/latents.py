@@ -105,23 +105,29 @@ def latent_manifold(model, *, num_steps=20):
     return image_grid(images, columns=num_steps, padding=0)
 
 
-def latent_scatter(model, images, labels):
+def latent_scatter(model, images, labels, *, projection=None):
     """Draws the codes of labelled images as points, one color a label, with a legend.
 
     The axes are the two latents if the model has two, else the first two principal components of
-    these codes, each with its share of their variance.
+    these codes, each with its share of their variance; or the plane of `projection`. Principal
+    components keep the distances that they can, t-SNE the neighbours, which shows clusters:
+
+        projection=sklearn.manifold.TSNE(metric="cosine", random_state=0)
 
     Args:
-        model: Model with the verb `encode`.
+        model: Model with the verb `encode`, or else `embed`.
         images: float32 array in [0, 1], shape `(num_images, height, width, channels)`.
         labels: Integers or strings, shape `(num_images,)`.
+        projection: Object with scikit-learn's `fit_transform`, from codes `(num_images, dim)` to
+            points `(num_images, 2)`; or None.
 
     Returns:
         uint8 array, RGB, shape `(700, 800, 3)`.
 
     Raises:
-        ValueError: If there is not one label an image, or there are fewer than two latents or
-            images.
+        TypeError: If the model has neither verb.
+        ValueError: If there is not one label an image, there are fewer than two latents or images,
+            or `projection` gives other points.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -131,7 +137,7 @@ def latent_scatter(model, images, labels):
         raise ValueError(
             f"Expected one label an image, shape {images.shape[:1]}. Received {labels.shape}."
         )
-    points, axis_names = _to_plane(in_chunks(model.encode, images))
+    points, axis_names = _to_plane(codes_of(model, images), projection)
     names = np.unique(labels)
     palette = "tab10" if len(names) <= 10 else "tab20" if len(names) <= 20 else "turbo"
     colors = matplotlib.colormaps[palette]
@@ -145,19 +151,49 @@ def latent_scatter(model, images, labels):
     return rasterize(figure)
 
 
+def codes_of(model, images):
+    """What `encode` gives of images, or where a model has no such verb, `embed`; in chunks.
+
+    Args:
+        model: Model with one of these verbs.
+        images: float32 array in [0, 1], shape `(num_images, height, width, channels)`.
+
+    Returns:
+        NumPy array of `num_images` codes.
+
+    Raises:
+        TypeError: If the model has neither.
+    """
+    for name in ("encode", "embed"):
+        if callable(getattr(model, name, None)):
+            return in_chunks(getattr(model, name), images)
+    raise TypeError(
+        f"Expected a model with the verb encode or embed. Received {type(model).__name__}, which "
+        "has neither."
+    )
+
+
 def in_chunks(function, inputs):
     """Applies a verb to at most 256 rows at a time, which bounds the memory it takes."""
     starts = range(0, len(inputs), _CHUNK)
     return np.concatenate([np.asarray(function(inputs[at : at + _CHUNK])) for at in starts])
 
 
-def _to_plane(codes):
+def _to_plane(codes, projection):
     codes = codes.reshape(len(codes), -1)
     if codes.shape[1] < 2 or len(codes) < 2:
         raise ValueError(
             "Expected at least 2 images with at least 2 latents each, to draw them in a plane. "
             f"Received codes of shape {codes.shape}."
         )
+    if projection is not None:
+        points = np.asarray(projection.fit_transform(codes))
+        if points.shape != (len(codes), 2):
+            raise ValueError(
+                f"Expected a projection to two components, points of shape ({len(codes)}, 2). "
+                f"Received {points.shape} from {type(projection).__name__}."
+            )
+        return points, [f"{type(projection).__name__} {i}" for i in range(2)]
     if codes.shape[1] == 2:
         return codes, ("latent 0", "latent 1")
     from sklearn.decomposition import PCA

@@ -86,7 +86,9 @@ def representation(config, name, build, *, views="two"):
     _print_table(metrics)
     if not replicas.extended.should_checkpoint:
         return metrics
-    pictures["views"] = lambda _: plots.image_grid(_some_views(images, augmentation, config), 8)
+    pictures["views"] = lambda _: plots.image_grid(
+        _some_views(images, augmentation, config), columns=8
+    )
     rows = evaluation.class_balanced_subset(
         labelled[1], min(1.0, config.index_size / len(images)), seed=config.seed
     )
@@ -161,7 +163,7 @@ def _supervised(model, labelled, test, augmentation, fraction, config):
     images, labels = labelled
     rows = evaluation.class_balanced_subset(labels, fraction, seed=config.seed)
     classes, indices = np.unique(labels, return_inverse=True)
-    classifier = _Classifier(model, len(classes))
+    classifier = Classifier(model, len(classes))
     size = min(config.batch_size, len(rows))
     dataset = data.from_arrays(images[rows], indices[rows], batch_size=size, shuffle=True)
     epochs = max(1, round(config.supervised_steps / int(dataset.cardinality())))
@@ -172,7 +174,7 @@ def _supervised(model, labelled, test, augmentation, fraction, config):
         auto_scale_loss=False,
     )
     views = data.one_view(dataset, augmentation, seed=config.seed)
-    classifier.fit(views, epochs=epochs, verbose=0)
+    classifier.fit(views, epochs=epochs, shuffle=False, verbose=0)
     right = classes[classifier.predict(test[0], 500, verbose=0).argmax(axis=1)] == test[1]
     value = float(right.mean())
     return dict(
@@ -184,16 +186,18 @@ def _supervised(model, labelled, test, augmentation, fraction, config):
     )
 
 
-class _Classifier(keras.Model):
+class Classifier(keras.Model):
     """A linear layer on the features of a self-supervised model, both trained."""
 
     def __init__(self, model, num_classes):
         super().__init__()
-        self.model = model
+        # The model itself would bring its projector along, which no label moves.
+        self.encoder, self._features = model.encoder, model.features
         self.classes = keras.layers.Dense(num_classes)
 
     def call(self, inputs, training=False):
-        return self.classes(self.model.features(inputs, training=training))
+        """Logits `(batch, num_classes)`."""
+        return self.classes(self._features(inputs, training=training))
 
 
 def _percent(fraction):

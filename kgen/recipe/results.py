@@ -119,7 +119,7 @@ def report(metrics, data_protocol):
         metric["data"] = data_protocol
 
 
-def publish(model, name, config, *, metrics, pictures, seconds, protocol):
+def publish(model, name, config, *, metrics, pictures, seconds, protocol, served=None):
     """What every recipe of a served model ends with: figures, pictures, `.keras` file, SavedModel.
 
     Args:
@@ -130,6 +130,7 @@ def publish(model, name, config, *, metrics, pictures, seconds, protocol):
         pictures: dict of name -> function from the model to a picture, as `kgen.plots` gives.
         seconds: dict of name -> wall-clock seconds.
         protocol: str, what every figure was measured on.
+        served: what is exported in place of the model, such as an index of neighbours around it.
 
     Returns:
         The path of the published version.
@@ -140,7 +141,9 @@ def publish(model, name, config, *, metrics, pictures, seconds, protocol):
         plots.save_png(picture(model), results / f"{title}.png")
     write_metrics(results / "metrics.json", metrics, config, seconds)
     save_model(model, results / f"{name}.keras")
-    version = serving.export(model, results, metrics=metrics, config=_without_folders(config))
+    version = serving.export(
+        served or model, results, metrics=metrics, config=_without_folders(config)
+    )
     print(f"Published {version}; pictures and metrics.json are in {results}.")
     return version
 

@@ -95,12 +95,7 @@ def _trace(name: str, function: Callable, input_signature: Sequence[tf.TensorSpe
                 "name=...): it is the key of the input in a request."
             )
         _check_name(f"input of endpoint {name!r}", spec.name)
-        _check_boundary(f"Endpoint {name!r}, input {spec.name!r}", spec)
-        if None in spec.shape.as_list()[1:]:
-            raise ValueError(
-                f"Endpoint {name!r}, input {spec.name!r}: only dimension 0 may be open, because "
-                f"requests of unlike shapes cannot be joined. Received shape {spec.shape}."
-            )
+        check_input(f"Endpoint {name!r}, input {spec.name!r}", spec)
     names = [spec.name for spec in input_signature]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"Endpoint {name!r}: expected inputs of unlike names, received {names}.")
@@ -123,8 +118,8 @@ def _trace(name: str, function: Callable, input_signature: Sequence[tf.TensorSpe
         _check_name(f"output of endpoint {name!r}", key)
         if not tf.is_tensor(tensor) and not isinstance(tensor, tf.TensorSpec):
             raise TypeError(f"Endpoint {name!r}, output {key!r}: not a tensor, but {tensor!r}.")
-        _check_boundary(f"Endpoint {name!r}, output {key!r}", tensor)
-    graphs.check_servable(name, concrete_function.graph)
+        check_boundary(f"Endpoint {name!r}, output {key!r}", tensor)
+    graphs.check_servable(name, concrete_function.graph.as_graph_def())
     return Endpoint(name, input_signature, traced)
 
 
@@ -136,7 +131,23 @@ def _check_name(what: str, name) -> None:
         )
 
 
-def _check_boundary(where: str, tensor) -> None:
+def check_input(where: str, spec) -> None:
+    """Raises ValueError if requests with this input cannot be joined; see `check_boundary`."""
+    check_boundary(where, spec)
+    if None in spec.shape.as_list()[1:]:
+        raise ValueError(
+            f"{where}: only dimension 0 may be open, because requests of unlike shapes cannot be "
+            f"joined. Received shape {spec.shape}."
+        )
+
+
+def check_boundary(where: str, tensor) -> None:
+    """Raises ValueError if TF Serving cannot take or give a tensor in batches.
+
+    Args:
+        where: which one it is, for the message.
+        tensor: has `dtype` and `shape`.
+    """
     if tensor.dtype not in BOUNDARY_DTYPES:
         raise ValueError(
             f"{where}: dtype {tensor.dtype.name} cannot be served. Expected one of "

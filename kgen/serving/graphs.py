@@ -1,8 +1,11 @@
-"""Reads the graph of a traced endpoint, with every function that it calls."""
+"""Reads the graph of an endpoint, with every function that it calls."""
 
-from collections.abc import Iterator
+import functools
+import inspect
+from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
+from tensorflow.core.framework import graph_pb2
 
 _PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 _GENERATOR_OPS = frozenset({"RngReadAndSkip", "RngSkip", "NonDeterministicInts"})
@@ -15,18 +18,55 @@ _STATELESS_RANDOM_PREFIXES = (
 _HALF_DTYPES = frozenset({tf.float16.as_datatype_enum, tf.bfloat16.as_datatype_enum})
 
 
-def check_servable(name: str, graph: tf.Graph) -> None:
+def used_part(graph_def, tensor_names: Iterable[str]) -> graph_pb2.GraphDef:
+    """The nodes and functions that some tensors are computed with.
+
+    A SavedModel holds more, such as the functions that save and restore its variables.
+
+    Args:
+        graph_def: the `GraphDef` of a SavedModel.
+        tensor_names: "operation:index" of the tensors.
+    """
+    nodes = {node.name: node for node in graph_def.node}
+    functions = {function.signature.name: function for function in graph_def.library.function}
+    used_nodes, used_functions = {}, {}
+    waiting = [name.partition(":")[0] for name in tensor_names]
+    called = []
+    while waiting:
+        name = waiting.pop()
+        if name in nodes and name not in used_nodes:
+            used_nodes[name] = nodes[name]
+            waiting += [item.lstrip("^").partition(":")[0] for item in nodes[name].input]
+            called += _called_functions(nodes[name])
+    while called:
+        name = called.pop()
+        if name in functions and name not in used_functions:
+            used_functions[name] = functions[name]
+            for node in functions[name].node_def:
+                called += _called_functions(node)
+    part = graph_pb2.GraphDef(node=used_nodes.values())
+    part.library.function.extend(used_functions.values())
+    return part
+
+
+def _called_functions(node) -> list[str]:
+    called = [node.op]  # A function may be called by its name, as an operation.
+    for value in node.attr.values():
+        called += [function.name for function in (value.func, *value.list.func) if function.name]
+    return called
+
+
+def check_servable(name: str, graph_def) -> None:
     """Refuses ops that TF Serving rejects, or whose result depends on more than the inputs.
 
     Args:
         name: name of the endpoint, for the message.
-        graph: its graph.
+        graph_def: its `GraphDef`.
 
     Raises:
         ValueError: stateful randomness, a write to a variable, a Python function, or forced XLA
             compilation.
     """
-    graph_def = graph.as_graph_def()
     for node in _nodes(graph_def):
         where = f"Endpoint {name!r}, operation {node.name!r} ({node.op})"
         if _is_stateful_random(node):
@@ -54,19 +94,20 @@ def check_servable(name: str, graph: tf.Graph) -> None:
             )
 
 
-def is_random(graph: tf.Graph) -> bool:
+def is_random(graph_def) -> bool:
     """Whether an endpoint draws (stateless) random numbers."""
-    return any(
-        node.op.startswith(_STATELESS_RANDOM_PREFIXES) for node in _nodes(graph.as_graph_def())
-    )
+    return any(node.op.startswith(_STATELESS_RANDOM_PREFIXES) for node in _nodes(graph_def))
 
 
-def is_half_precision(graph: tf.Graph) -> bool:
+def is_ranking(graph_def) -> bool:
+    """Whether an endpoint sorts or searches values, so that a rounding may exchange indices."""
+    return any(node.op.startswith("TopK") for node in _nodes(graph_def))
+
+
+def is_half_precision(graph_def) -> bool:
     """Whether an endpoint computes in float16 or bfloat16."""
     return any(
-        value.type in _HALF_DTYPES
-        for node in _nodes(graph.as_graph_def())
-        for value in node.attr.values()
+        value.type in _HALF_DTYPES for node in _nodes(graph_def) for value in node.attr.values()
     )
 
 
@@ -83,10 +124,18 @@ def _all_attributes(graph_def) -> Iterator:
         yield function.attr
 
 
+@functools.cache
+def _has_seed_attribute(op: str) -> bool:
+    # Asked of the op, not of the node: a SavedModel leaves out attributes that have their default.
+    raw_op = getattr(tf.raw_ops, op, None)
+    return raw_op is not None and "seed2" in inspect.signature(raw_op).parameters
+
+
 def _is_stateful_random(node) -> bool:
     # Stateless random ops take their seed as a tensor; only stateful ones hold it as attributes.
     return (
-        "seed2" in node.attr
+        _has_seed_attribute(node.op)
+        or "seed2" in node.attr
         or node.op in _GENERATOR_OPS
         or (node.op.startswith("Stateful") and "PartitionedCall" not in node.op)
     )

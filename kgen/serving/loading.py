@@ -15,6 +15,33 @@ from kgen.serving import c_api
 Arrays = Mapping[str, np.ndarray]
 
 
+def read_meta_graph(version_dir):
+    """Reads the graph that TF Serving serves, without loading the model.
+
+    Args:
+        version_dir: folder that holds `saved_model.pb`.
+
+    Returns:
+        A `MetaGraphDef` message.
+
+    Raises:
+        FileNotFoundError: the folder holds no `saved_model.pb`.
+        ValueError: the file is broken, or holds no graph with the tag "serve".
+    """
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    path = pathlib.Path(version_dir) / "saved_model.pb"
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    except DecodeError as error:
+        raise ValueError(f"{path} is broken or truncated: {error}.") from error
+    for meta_graph in saved_model.meta_graphs:
+        if "serve" in meta_graph.meta_info_def.tags:
+            return meta_graph
+    raise ValueError(f"{path} holds no graph with the tag 'serve', the one that is served.")
+
+
 def read_signatures(version_dir) -> dict:
     """Reads the SignatureDefs of a SavedModel, without loading the model.
 
@@ -26,12 +53,9 @@ def read_signatures(version_dir) -> dict:
 
     Raises:
         FileNotFoundError: the folder holds no `saved_model.pb`.
+        ValueError: the file is broken, or holds no graph with the tag "serve".
     """
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    content = (pathlib.Path(version_dir) / "saved_model.pb").read_bytes()
-    saved_model = saved_model_pb2.SavedModel.FromString(content)
-    signatures = dict(saved_model.meta_graphs[0].signature_def)
+    signatures = dict(read_meta_graph(version_dir).signature_def)
     signatures.pop("__saved_model_init_op", None)
     return signatures
 

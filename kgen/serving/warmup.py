@@ -76,3 +76,39 @@ def write_warmup(
             for name, array in arrays.items():
                 request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
             writer.write(log.SerializeToString())
+
+
+def read_warmup(version_dir) -> list[tuple[str, dict[str, np.ndarray]]]:
+    """Reads the warm-up requests of a version.
+
+    Returns:
+        Pairs (signature name, {input name: array}); none if there is no file.
+
+    Raises:
+        ValueError: the file is broken, or holds something else or too much.
+    """
+    from google.protobuf.message import DecodeError
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    path = pathlib.Path(version_dir) / WARMUP_FILE
+    if not path.exists():
+        return []
+    requests, num_bytes = [], 0
+    try:
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            num_bytes += len(record) + 16  # Its length and two checksums.
+            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+            arrays = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+            requests.append((request.model_spec.signature_name or "serving_default", arrays))
+        if num_bytes != path.stat().st_size:
+            raise ValueError("the file ends within its header")
+    except (tf.errors.OpError, DecodeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: record {len(requests)} is broken: {error}. A record that fails makes TF "
+            "Serving refuse the version."
+        ) from error
+    if len(requests) > MAX_RECORDS:
+        raise ValueError(
+            f"{path} holds {len(requests)} records: TF Serving refuses more than {MAX_RECORDS}."
+        )
+    return requests

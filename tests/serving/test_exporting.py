@@ -235,9 +235,9 @@ def test_mixed_precision_is_float32_at_the_boundary(tmp_path, policy):
         traced = trace_endpoints(model)
     finally:
         keras.config.set_dtype_policy(before)
-    assert graphs.is_half_precision(traced[0].concrete_function.graph)
-    assert graphs.is_random(traced[2].concrete_function.graph)
-    assert not graphs.is_random(traced[0].concrete_function.graph)
+    encode, sample = (traced[i].concrete_function.graph.as_graph_def() for i in (0, 2))
+    assert graphs.is_half_precision(encode)
+    assert graphs.is_random(sample) and not graphs.is_random(encode)
 
 
 def test_uint8_int32_and_string_inputs_and_outputs_run(tmp_path):
