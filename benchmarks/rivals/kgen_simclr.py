@@ -17,9 +17,7 @@ def contenders(case, images, batch_size):
 
 def _trainer(case, images, batch_size, how):
     make_encoder, make_projector = case.kgen_networks
-    model = kgen.SimCLR(
-        make_encoder(images.shape[1:]), make_projector(), temperature=TEMPERATURE
-    )
+    model = kgen.SimCLR(make_encoder(images.shape[1:]), make_projector(), temperature=TEMPERATURE)
     model.compile(keras.optimizers.Adam(1e-3), **how)
     pairs = views(images, batch_size)
     return lambda: model.fit(pairs, verbose=0)

@@ -2,6 +2,7 @@
 
 import torch
 
+
 def channels_last(images):
     """Images `(n, height, width, channels)` with the channels innermost in memory, as convolutions like them."""
     images = torch.from_numpy(images).to(torch.get_default_device())
