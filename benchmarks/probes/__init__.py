@@ -24,8 +24,7 @@ def call(name, **arguments):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _CALL, f"benchmarks.probes.{name}"]
         + [json.dumps(arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         cwd=pathlib.Path(__file__).parents[2],
     )

@@ -20,7 +20,7 @@ def measure(library, family, case, contender, batch_size, threads):
     Returns:
         None if the contender is left out, else dict with `step`, what the model and its steps
         allocate beyond what the library had allocated when it was imported, and `process`, all that
-        is resident, its libraries included. On a GPU `step` is the peak of what was allocated there.
+        is resident, its libraries included. On a GPU `step` is the peak of what is allocated there.
     """
     if not libraries.is_at_hand(library, threads):
         return None

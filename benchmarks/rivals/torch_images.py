@@ -4,7 +4,7 @@ import torch
 
 
 def channels_last(images):
-    """Images `(n, height, width, channels)` with the channels innermost in memory, as convolutions like them."""
+    """Images `(n, height, width, channels)` with the channels innermost in memory."""
     images = torch.from_numpy(images).to(torch.get_default_device())
     return images.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
