@@ -33,6 +33,7 @@ setup(
     extras_require={
         "test": ["pytest>=8", "pytest-xdist>=3.6", "ruff==0.17.6", "scipy>=1.13"],
         "cuda": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "bench": ["torch>=2.9"],
+        # The rivals of `benchmarks/`. torchvision's versions go with those of PyTorch.
+        "bench": ["torch>=2.9", "torchvision>=0.24", "lightly>=1.6,<2", "pythae>=0.1.2,<0.2"],
     },
 )

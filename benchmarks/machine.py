@@ -42,7 +42,7 @@ def start(quick, device="auto"):
         print("--quick: the figures below measure nothing.")
     elif before["load_before"] > BUSY_SHARE * before["num_cores"]:
         print(
-            f"The machine is busy (load {before['load_before']:.2f} on {before['num_cores']} cores), "
+            f"The machine is busy (load {before['load_before']}, {before['num_cores']} cores), "
             "which slows PyTorch down many times more than Keras. Do not report these figures: run "
             "again when it is quiet."
         )
