@@ -44,6 +44,7 @@ setup(
             "kubernetes-validate>=1.31",
         ],
         "cuda": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "bench": ["torch>=2.9"],
+        # The rivals of `benchmarks/`. torchvision's versions go with those of PyTorch.
+        "bench": ["torch>=2.9", "torchvision>=0.24", "lightly>=1.6,<2", "pythae>=0.1.2,<0.2"],
     },
 )

@@ -5,7 +5,7 @@
     python -m benchmarks.sampling --quick
 
 All contenders have the same weights and the same noise, so they draw the same images: that is
-looked at before anything is timed.
+looked at before anything is timed. Beside them, smaller: TensorFlow Probability's PixelCNN.
 """
 
 import dataclasses
@@ -16,13 +16,15 @@ import keras
 import numpy as np
 
 import kgen
-from benchmarks import interleaved, machine
+from benchmarks import interleaved, libraries, machine, probes, results
 from benchmarks.rivals import kgen_pixelcnn
 from kgen import heads, recipe
 from kgen.heads.sampling import seed_rows
 from kgen.recipe import option
 
 GOALS = {"kgen, cached": 30.0, "kgen, cached, XLA": 100.0}
+# How many times longer than the arithmetic alone at the machine's peak.
+ARITHMETIC_GOAL = 3.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +39,13 @@ class Config:
     num_rounds: int = option(3, "rounds, one turn each for what is slow")
     num_turns: int = option(5, "turns of what is fast between two slow ones")
     threads: int = option(0, "PyTorch's threads; 0: one a core, as TensorFlow does by itself")
+    tfp_side: int = option(16, "pixels a side beside TensorFlow Probability; 0 leaves it out")
+    device: str = option("auto", "auto: a GPU where there is one; cpu")
     quick: bool = option(False, "small networks and images: shows that all runs, measures nothing")
-    output: str = option("runs/benchmarks/sampling/results.json", "where the figures go")
+    output: str = option("", f"where the figures go: {results.COMMITTED}, or if quick elsewhere")
 
 
-QUICK = dict(num_images=2, side=8, filters=8, num_blocks=1, num_rounds=2, num_turns=2)
+QUICK = dict(num_images=2, side=8, filters=8, num_blocks=1, num_rounds=2, num_turns=2, tfp_side=4)
 
 
 def build(config, side):
@@ -65,7 +69,7 @@ def contenders(model, config):
     uniforms = model._noise(seed_rows(0, config.num_images)).numpy()
     fast = dict(kgen_pixelcnn.cached_samplers(model, config.num_images))
     slow = dict(kgen_pixelcnn.naive_sampler(model, uniforms))
-    if machine.set_up_torch(config.threads):
+    if libraries.is_at_hand("torch", config.threads):
         from benchmarks.rivals import torch_pixelcnn
 
         sizes = dict(filters=config.filters, num_blocks=config.num_blocks)
@@ -164,6 +168,42 @@ def measure_growth(models, config):
     return rows
 
 
+def float_operations(model, num_images):
+    """Additions and multiplications of a cached draw: each kernel once for each pixel."""
+    kernels = [v for v in model.network.trainable_variables if len(v.shape) == 4]
+    pixels = num_images * math.prod(model.image_shape[:2])
+    return 2 * pixels * sum(math.prod(v.shape) for v in kernels)
+
+
+def beside_the_arithmetic(operations, seconds, config):
+    """How many times longer the cached draws take than their arithmetic at the machine's peak.
+
+    Args:
+        operations: of a draw.
+        seconds: dict of name to lists of seconds, one list a round.
+        config: the configuration.
+
+    Returns:
+        dict with the `operations`, the machine's `peak`, the `seconds_at_peak` and `ratios` (name
+        -> one figure a round).
+    """
+    peak = probes.call("peak", quick=config.quick)
+    at_peak = 1e-9 * operations / peak["gigaflops"]
+    ratios = {
+        name: [statistics.median(turns) / at_peak for turns in seconds[name]] for name in GOALS
+    }
+    return dict(operations=operations, peak=peak, seconds_at_peak=at_peak, ratios=ratios)
+
+
+def arithmetic_verdict(ratios):
+    """Whether a draw is near enough to its arithmetic: in all rounds, in none, or in some."""
+    met, total = sum(ratio <= ARITHMETIC_GOAL for ratio in ratios), len(ratios)
+    if met in (0, total):
+        words = "met" if met else "MISSED"
+        return f"goal at most {ARITHMETIC_GOAL:.0f}: {words} in all rounds"
+    return f"goal at most {ARITHMETIC_GOAL:.0f}: no verdict, met in {met} of {total} rounds"
+
+
 def memory(models):
     """Bytes of the cache, for each image that is drawn at a time, and of the weights, by side."""
     return [
@@ -186,45 +226,93 @@ def _seconds(rounds):
     return f"{_median(rounds):9.4f}  ({min(values):.4f} - {max(values):.4f})"
 
 
-def print_tables(results, config):
+def print_tables(found, config):
     """Print seconds and ratios with their goals, then the growth with the size, then memory."""
     print(
         f"\n{config.num_images} images of {config.side} x {config.side}: seconds a draw, ", end=""
     )
     print("median (smallest - largest)")
-    for name, rounds in results["seconds"].items():
+    for name, rounds in found["seconds"].items():
         print(f"  {name:24} {_seconds(rounds)}")
     print("  ratio of times, median of the rounds (smallest - largest)")
-    for row in results["ratios"]:
+    for row in found["ratios"]:
         ratios, label = row["by_round"], f"{row['of']} / {row['to']}"
         spread = f"({min(ratios):.1f} - {max(ratios):.1f})"
         print(f"  {label:44} {statistics.median(ratios):6.1f}  {spread}  {verdict(row)}")
     print("\nSize of the image: seconds a draw, microseconds a pixel, time ~ pixels to the power")
-    for row in results["growth"]:
+    for row in found["growth"]:
         power = f"{row['power_of_pixels']:.2f}" if "power_of_pixels" in row else ""
         label = f"{row['name']}, {row['side']} x {row['side']}"
         pixel = row["microseconds_a_pixel"]
         print(f"  {label:30} {_seconds(row['seconds']):34} {pixel:9,.1f}  {power}")
+    arithmetic = found["arithmetic"]
+    print(
+        f"\nArithmetic: {1e-9 * arithmetic['operations']:.3f} GFLOP a draw, "
+        f"{arithmetic['seconds_at_peak']:.4f} s at the machine's peak of "
+        f"{arithmetic['peak']['gigaflops']:,.0f} GFLOP/s (copying at "
+        f"{arithmetic['peak']['gigabytes_a_second']:.1f} GB/s)"
+    )
+    for name, ratios in arithmetic["ratios"].items():
+        spread = f"({min(ratios):.1f} - {max(ratios):.1f})"
+        label = f"{name} / arithmetic at the peak"
+        print(f"  {label:44} {statistics.median(ratios):6.1f}  {spread}  ", end="")
+        print(arithmetic_verdict(ratios))
     print("\nMemory: of the cache for each image that is drawn at a time, and of the weights")
-    for row in results["memory"]:
+    for row in found["memory"]:
         cache, weights = row["cache_bytes_an_image"], row["weights_bytes"]
         print(f"  {row['side']:3} x {row['side']:3} {cache:12,} bytes {weights:12,} bytes")
+
+
+def beside_tfp(config):
+    """Seconds beside TensorFlow Probability's PixelCNN, printed; None where it is left out."""
+    if not config.tfp_side:
+        return None
+    found = probes.call(
+        "tfp_sampling",
+        side=config.tfp_side,
+        num_images=config.num_images,
+        filters=config.filters,
+        num_rounds=config.num_rounds,
+    )
+    if "missing" in found:
+        print(f"\nTensorFlow Probability's PixelCNN is left out: {found['missing']}")
+        return None
+    print(
+        f"\nTensorFlow Probability's PixelCNN beside kgen's PixelCNN++, {config.num_images} images "
+        f"of {config.tfp_side} x {config.tfp_side}: seconds a draw, weights"
+    )
+    for name, seconds in found["seconds"].items():
+        print(f"  {name:24} {_seconds([seconds])} {found['weights'][name]:12,}")
+    naive, cached = found["seconds"].values()
+    found["by_round"] = [slow / fast for slow, fast in zip(naive, cached, strict=True)]
+    ratios = found["by_round"]
+    spread = f"({min(ratios):.1f} - {max(ratios):.1f})"
+    print(f"  {'TFP, naive / kgen, cached':44} {statistics.median(ratios):6.1f}  {spread}  no goal")
+    return found
 
 
 def main(config):
     """Check, measure, print the tables and write the figures. Returns them."""
     if config.quick:
         config = dataclasses.replace(config, **QUICK)
-    before = machine.start(config.quick)
+    before = machine.start(config.quick, config.device)
     keras.utils.set_random_seed(0)
     sides = (config.side // 2, config.side, 2 * config.side)
     models = {side: build(config, side) for side in sides}
-    results = measure(models[config.side], config)
-    results.update(growth=measure_growth(models, config), memory=memory(models))
-    print_tables(results, config)
-    content = dict(results=results, config=dataclasses.asdict(config), machine=before)
-    recipe.write_json(config.output, content)
-    print(f"\nThe figures of all rounds are in {config.output}.")
+    model = models[config.side]
+    found = measure(model, config)
+    operations = float_operations(model, config.num_images)
+    found.update(
+        growth=measure_growth(models, config),
+        memory=memory(models),
+        arithmetic=beside_the_arithmetic(operations, found["seconds"], config),
+    )
+    print_tables(found, config)
+    found["tfp"] = beside_tfp(config)
+    content = dict(results=found, config=dataclasses.asdict(config), machine=before)
+    path = results.path(config)
+    results.update(path, "sampling", f"{config.levels} levels", content)
+    print(f"\nThe figures of all rounds are in {path}.")
     return content
 
 

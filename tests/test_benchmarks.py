@@ -1,230 +1,189 @@
-"""The benchmark runs, without PyTorch; how fast anything is, no test can say."""
+"""The benchmarks run, without PyTorch too; how fast anything is, no test can say."""
 
 import json
+import os
+import subprocess
+import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import kgen
-from benchmarks import interleaved, memory, sampling, training
-from benchmarks.rivals import keras_pixelcnn, keras_wgan_gp
-from kgen import heads, networks
-from kgen.adversarial import penalties
+from benchmarks import (
+    interleaved,
+    libraries,
+    machine,
+    memory,
+    probes,
+    profiling,
+    results,
+    sampling,
+    scaling,
+    training,
+    verdicts,
+)
+from benchmarks.cases import FAMILIES, Case, synthetic_images
+from benchmarks.probes import peak
+from benchmarks.probes import scaling as scaling_probe
+from benchmarks.rivals import kgen_networks
 
-
-def test_quick_benchmark_of_the_keras_contenders(tmp_path, capsys):
-    output = tmp_path / "results.json"
-    config = training.Config(quick=True, libraries="kgen,keras", batch_size=4, output=str(output))
-    training.main(config)
-    results = json.loads(output.read_text())["results"]
-    names = {"kgen", "kgen, 10 steps a call", "bare Keras"}
-    xla = {"kgen, XLA", "kgen, XLA, 10 steps a call", "bare Keras, XLA"}
-    assert set(results["convolutional VAE"]["images_per_second"]) == names
-    assert set(results["dense VAE"]["images_per_second"]) == names | xla
-    for result in results.values():
-        assert all(len(speeds) == 2 for speeds in result["images_per_second"].values())
-    assert "kgen / bare Keras" in capsys.readouterr().out
-
-
-def test_peak_memory(tmp_path, capsys):
-    output = tmp_path / "memory.json"
-    config = memory.Config(
-        dataset="digits", splits="train[:256]", batch_sizes="64,128", output=str(output)
-    )
-    memory.main(config)
-    rows = json.loads(output.read_text())["results"]
-    assert [row["batch_size"] for row in rows] == [128, 64]
-    # TensorFlow alone takes hundreds of megabytes.
-    assert all(row["peak_megabytes"] > 100 for row in rows)
-    assert "digits train[:256]" in capsys.readouterr().out
-
-
-FAMILIES = {
-    "wgan_gp": ("WGAN-GP", {"kgen", "kgen, XLA", "kgen, 10 steps a call", "bare Keras"}),
-    "pixelcnn": ("PixelCNN", {"kgen", "kgen, 10 steps a call", "bare Keras"}),
+BOTH = {"kgen", "kgen, 10 steps a call", "bare Keras"}
+NAMES = {
+    "dense VAE": BOTH | {"kgen, XLA", "kgen, XLA, 10 steps a call", "bare Keras, XLA"},
+    "convolutional VAE": BOTH,
+    "WGAN-GP": BOTH | {"kgen, XLA"},
+    "PixelCNN": BOTH,
+    "SimCLR": BOTH,
 }
 
 
-@pytest.mark.parametrize("libraries", ["kgen,keras", "torch"])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_quick_benchmark_of_a_family(family, libraries, tmp_path, monkeypatch, capsys):
-    if libraries == "torch":
-        pytest.importorskip("torch")
-        # Compiling takes a minute.
-        monkeypatch.setenv("CXX", "no-compiler")
+def quick(tmp_path, **options):
+    """The results of `training.main`, and what it wrote."""
     output = tmp_path / "results.json"
-    options = dict(quick=True, batch_size=4, threads=1, output=str(output))
-    training.main(training.Config(family=family, libraries=libraries, **options))
-    case, names = FAMILIES[family]
-    result = json.loads(output.read_text())["results"][case]
-    assert set(result["images_per_second"]) == (
-        names if libraries == "kgen,keras" else {"PyTorch eager"}
+    config = training.Config(
+        quick=True, batch_size=4, threads=1, memory_runs=0, output=str(output), **options
     )
+    contents = training.main(config)
+    written = json.loads(output.read_text())["training"] if output.exists() else {}
+    return contents, written
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_quick_benchmark_of_the_keras_contenders(family, tmp_path, capsys):
+    _, written = quick(tmp_path, family=family, libraries="kgen,keras")
+    assert list(written) == [family]
+    assert set(written[family]["results"]) == set(FAMILIES[family])
+    for case, result in written[family]["results"].items():
+        assert set(result["images_per_second"]) == NAMES[case]
+        assert all(len(speeds) == 2 for speeds in result["images_per_second"].values())
+    assert written[family]["machine"]["num_cores"] == os.cpu_count()
+    assert "kgen / bare Keras" in capsys.readouterr().out
+
+
+RIVALS = {
+    ("wgan_gp", "torch"): {"PyTorch eager"},
+    ("pixelcnn", "torch"): {"PyTorch eager"},
+    ("simclr", "torch"): {"PyTorch eager"},
+    ("simclr", "lightly"): {"lightly", "lightly, one draw a batch"},
+    ("vae", "pythae"): {"Pythae"},
+}
+
+
+# What the rivals' own packages warn of is theirs.
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("family, library", RIVALS)
+def test_quick_benchmark_of_a_rival(family, library, tmp_path, monkeypatch, capsys):
+    if not libraries.is_at_hand(library, threads=1):
+        pytest.skip(capsys.readouterr().out)
+    # Compiling takes a minute.
+    monkeypatch.setenv("CXX", "no-compiler")
+    _, written = quick(tmp_path, family=family, libraries=library)
+    for result in written[family]["results"].values():
+        assert set(result["images_per_second"]) == RIVALS[family, library]
+    if library != "pythae":
+        assert "torch.compile is left out: it needs a C++ compiler" in capsys.readouterr().out
+
+
+def test_rival_that_is_not_installed_is_named_and_left_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(libraries.REQUIREMENTS, "torch", ("no_such_module",))
+    monkeypatch.setitem(libraries.REQUIREMENTS, "pythae", ("no_such_module",))
+    config = training.of_family("vae", training.Config(libraries="kgen,torch,pythae,lightly"))
+    # lightly trains no VAE, which is nothing to speak of.
+    assert config.libraries == "kgen"
     printed = capsys.readouterr().out
-    assert (
-        "kgen / bare Keras" if libraries == "kgen,keras" else "torch.compile is left"
-    ) in printed
+    assert "PyTorch is left out: no_such_module cannot be imported" in printed
+    assert "Pythae is left out" in printed and "lightly" not in printed
+    contents, written = quick(tmp_path, family="vae", libraries="torch,pythae")
+    assert contents["vae"]["results"] == {} and written == {}
+    keras_only = dict(verdicts.ratios({"kgen": [1.0, 1.0]}, {"kgen": "kgen"}, 1.0))
+    assert keras_only == {}
 
 
-@pytest.fixture(scope="module")
-def wgan_gp():
-    """The benchmark's model, its batch statistics and biases away from where they start."""
-    (case,) = training.WGAN_GP_CASES.values()
-    generator, critic = case.kgen_networks
-    model = kgen.WGANGP.for_images(
-        (28, 28, 1),
-        case.latent_dim,
-        generator=generator,
-        discriminator=critic,
-        discriminator_steps=1,
+def test_files_of_pytorch_do_not_import_tensorflow():
+    pytest.importorskip("torch")
+    rivals = ", ".join(f"torch_{family}" for family in FAMILIES)
+    script = (
+        "import sys; import benchmarks.probes.step_memory; "
+        f"from benchmarks.rivals import {rivals}; print('tensorflow' in sys.modules)"
     )
-    draws = np.random.default_rng(0)
-    for variable in model.trainable_variables:
-        # Larger than the initial ones, so that the slope's norm is not next to 0.
-        noise = draws.normal(size=variable.shape, scale=0.05)
-        variable.assign_add(noise.astype(np.float32))
-    return model
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
 
 
-def noise_of(model, batch_size):
-    """The latents and the share of the real images in x^ that a step of the model draws."""
-    latents = model.latents(batch_size, model.noise_seed(True)).numpy()
-    ones, zeros = (tf.fill((batch_size, 1, 1, 1), value) for value in (1.0, 0.0))
-    mixing = penalties._between(ones, zeros, model.noise_seed(True, salt=1)).numpy()
-    return latents, mixing
+def test_peak_of_what_is_allocated():
+    memory.forget_peak()
+    before = memory.megabytes("RssAnon")
+    numbers = np.ones(25_000_000)
+    del numbers
+    # 200 MB; what else the process does meanwhile is a thousandth of that.
+    assert memory.allocated_peak() - before == pytest.approx(200.0, abs=5.0)
+    assert memory.megabytes("RssAnon") - before < 5.0
 
 
-def test_pytorch_wgan_gp_is_the_same_function_with_equal_weights(wgan_gp):
-    torch = pytest.importorskip("torch")
-    from benchmarks.rivals import torch_wgan_gp
-
-    images = training.synthetic_images(6)
-    latents, mixing = noise_of(wgan_gp, len(images))
-    generator, critic = torch_wgan_gp.Generator(wgan_gp.latent_dim), torch_wgan_gp.Critic()
-    copy_weights(wgan_gp.generator, generator)
-    copy_weights(wgan_gp.discriminator, critic)
-    turned = torch.from_numpy(turn(images).transpose(0, 3, 1, 2).copy())
-    noise = torch.from_numpy(latents)
-
-    # float32 sums of some thousand products, in another order.
-    close = dict(rtol=1e-4, atol=1e-5)
-    fake = turn(generator(noise).detach().numpy().transpose(0, 2, 3, 1))
-    np.testing.assert_allclose(fake, wgan_gp.generator(latents, training=True), **close)
-    values = critic(turned).detach().numpy()
-    np.testing.assert_allclose(values, wgan_gp.discriminate(images), **close)
-
-    critic_loss = torch_wgan_gp.critic_loss(
-        generator, critic, turned, noise, torch.from_numpy(mixing)
+def test_memory_of_a_step_is_measured_in_a_process_of_its_own():
+    pytest.importorskip("torch")
+    call = dict(library="torch", family="vae", case="dense VAE", contender="PyTorch eager")
+    small, large = (
+        probes.call("step_memory", batch_size=size, threads=1, **call) for size in (8, 2048)
     )
-    generator_loss = torch_wgan_gp.generator_loss(generator, critic, noise)
-    for players, loss, objective in (
-        ((wgan_gp.discriminator, critic), critic_loss, wgan_gp.discriminator_objective),
-        ((wgan_gp.generator, generator), generator_loss, wgan_gp.generator_objective),
-    ):
-        ours, theirs = players
-        with tf.GradientTape() as tape:
-            expected = tf.reduce_mean(objective(images, training=True)["loss"])
-        np.testing.assert_allclose(loss.item(), expected, **close)
-        gradients = tape.gradient(expected, [v.value for v in ours.trainable_variables])
-        received = torch.autograd.grad(loss, list(theirs.parameters()))
-        for variable, gradient, other in zip(
-            ours.trainable_variables, gradients, received, strict=True
-        ):
-            expected_gradient = as_torch(variable, gradient.numpy(), ours)
-            # Float32 sums, relative to the largest of a tensor. The critic's last bias has none:
-            # it cancels between real and fake.
-            scale = np.abs(expected_gradient).max() or 1.0
-            np.testing.assert_allclose(
-                other.numpy() / scale, expected_gradient / scale, atol=1e-4, err_msg=variable.path
-            )
+    # Weights of 1.1 million numbers, their gradients and Adam's two moments: 16 bytes each.
+    assert small["step"] > 16 * 1.1
+    # Float32 activations of 784 + 512 + 256 units on both sides, at the least.
+    assert large["step"] - small["step"] > 4e-6 * 2040 * 2 * (784 + 512 + 256)
+    assert large["process"] > large["step"]
 
 
-def test_bare_keras_wgan_gp_has_the_losses_of_kgen(wgan_gp, monkeypatch):
-    images = training.synthetic_images(6)
-    latents, mixing = noise_of(wgan_gp, len(images))
-    bare = keras_wgan_gp.WGANGP(wgan_gp.generator, wgan_gp.discriminator)
-    # Updates that change nothing, so that both losses are those of the same weights.
-    bare.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0), run_eagerly=True)
-    monkeypatch.setattr(keras.random, "normal", lambda *args, **kwargs: tf.constant(latents))
-    monkeypatch.setattr(keras.random, "uniform", lambda *args, **kwargs: tf.constant(mixing))
-    logs = bare.train_step(tf.constant(images))
-    for name, objective in (
-        ("critic_loss", wgan_gp.discriminator_objective),
-        ("generator_loss", wgan_gp.generator_objective),
-    ):
-        expected = tf.reduce_mean(objective(images, training=True)["loss"])
-        # The same operations; only the means are taken in another order.
-        np.testing.assert_allclose(logs[name], expected, rtol=1e-5)
+def test_failed_probe_says_why():
+    with pytest.raises(RuntimeError, match="KeyError: 'no such contender'"):
+        probes.call(
+            "step_memory",
+            library="keras",
+            family="vae",
+            case="dense VAE",
+            contender="no such contender",
+            batch_size=2,
+            threads=1,
+        )
 
 
-@pytest.fixture(scope="module")
-def pixelcnn():
-    """A small PixelCNN on 256 levels, its weights and biases away from where they start."""
-    network = networks.pixelcnn((28, 28, 1), 256, filters=8, num_blocks=2, head_filters=(16,))
-    model = kgen.PixelCNN(network, likelihood=heads.Categorical(256))
-    draws = np.random.default_rng(0)
-    for variable in model.trainable_variables:
-        variable.assign_add(draws.normal(size=variable.shape, scale=0.05))
-    return model
+def test_run_replaces_its_own_part_of_the_results(tmp_path):
+    path = tmp_path / "folder" / "results.json"
+    results.update(path, "training", "wgan_gp", dict(speed=1.0 / 3.0, rounds=[12345.6, 2]))
+    results.update(path, "scaling", "batch", dict(rows=[]))
+    results.update(path, "training", "vae", dict(speed=7.0))
+    results.update(path, "training", "vae", dict(speed=8.0))
+    assert json.loads(path.read_text()) == {
+        "scaling": {"batch": {"rows": []}},
+        "training": {
+            "vae": {"speed": 8.0},
+            "wgan_gp": {"speed": 0.3333, "rounds": [12350.0, 2]},
+        },
+    }
 
 
-def test_pytorch_pixelcnn_is_the_same_function_with_equal_weights(pixelcnn):
-    torch = pytest.importorskip("torch")
-    from benchmarks.rivals import torch_pixelcnn
-
-    module = torch_pixelcnn.PixelCNN(256, filters=8, num_blocks=2, head_filters=16)
-    torch_pixelcnn.copy_weights(pixelcnn.network, module)
-    pairs = torch_pixelcnn.convolutions(pixelcnn.network, module)
-    masks = {part: getattr(part, "mask", torch.ones(())) for _, part in pairs}
-    with torch.no_grad():
-        for part, mask in masks.items():
-            # What a mask hides must not matter.
-            part.weight += (1.0 - mask) * torch.randn_like(part.weight)
-    images = training.synthetic_images(4, num_levels=256)
-    turned = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-
-    # Float32 sums of some hundred products, in another order.
-    close = dict(rtol=1e-4, atol=1e-4)
-    logits = module(turned).detach().numpy().transpose(0, 2, 3, 1)
-    np.testing.assert_allclose(logits, pixelcnn.network(images), **close)
-    with tf.GradientTape() as tape:
-        expected = tf.reduce_mean(pixelcnn.objective(images, training=True)["loss"])
-    loss = torch_pixelcnn.loss(module, turned)
-    np.testing.assert_allclose(loss.item(), expected, rtol=1e-5)
-    variables = pixelcnn.trainable_variables
-    gradients = tape.gradient(expected, [variable.value for variable in variables])
-    gradients = {v.path: g.numpy() for v, g in zip(variables, gradients, strict=True)}
-    loss.backward()
-    for layer, part in pairs:
-        above = None if layer.above_kernel is None else gradients[layer.above_kernel.path]
-        kernel = torch_pixelcnn.full_kernel(layer, above, gradients[layer.row_kernel.path])
-        for ours, theirs in (
-            (kernel, part.weight),
-            (gradients[layer.bias.path], part.bias),
-        ):
-            # Relative to the largest of a tensor. Hidden weights have a gradient of exactly 0.
-            scale = np.abs(ours).max()
-            np.testing.assert_allclose(
-                theirs.grad.numpy() / scale, ours / scale, atol=1e-4, err_msg=layer.path
-            )
-        assert torch.all(part.weight.grad[masks[part].expand_as(part.weight) == 0.0] == 0.0)
+def test_quick_run_leaves_the_committed_figures_alone():
+    assert results.path(training.Config(quick=True)) != results.COMMITTED
+    assert results.path(training.Config()) == results.COMMITTED
+    assert results.path(training.Config(quick=True, output="mine.json")) == "mine.json"
 
 
-def test_bare_keras_pixelcnn_has_the_loss_of_kgen(pixelcnn):
-    images = training.synthetic_images(4, num_levels=256)
-    bare = keras_pixelcnn.PixelCNN(pixelcnn.network)
-    bare.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
-    logs = bare.train_step(tf.constant(images))
-    # The same operations; only the sums are taken in another order.
-    expected = tf.reduce_mean(pixelcnn.objective(images)["loss"])
-    np.testing.assert_allclose(logs["loss"], expected, rtol=1e-5)
+@pytest.mark.parametrize("load, says", [(1.9, "The machine is busy"), (0.1, "")])
+def test_busy_machine_is_told(load, says, monkeypatch, capsys):
+    monkeypatch.setattr(machine.os, "getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 2)
+    before = machine.start(quick=False)
+    assert before["load_before"] == load
+    assert capsys.readouterr().out.startswith(says) if says else not capsys.readouterr().out
+
+
+def test_unknown_device():
+    with pytest.raises(ValueError, match="--device=tpu does not exist"):
+        machine.start(quick=True, device="tpu")
 
 
 def test_the_images_of_the_benchmark_are_on_their_levels():
     for num_levels in (2, 256):
-        images = training.synthetic_images(8, num_levels)
+        images = synthetic_images(8, num_levels)
         levels = images * (num_levels - 1)
         # Off by the rounding of float32.
         np.testing.assert_allclose(levels, np.rint(levels), atol=1e-4)
@@ -256,17 +215,36 @@ def test_quick_benchmark_of_sampling(tmp_path, monkeypatch, capsys):
     assert "kgen, naive / kgen, cached, XLA" in printed
 
 
-def test_pixels_are_drawn_alike_in_pytorch():
-    torch = pytest.importorskip("torch")
-    from benchmarks.rivals import torch_pixelcnn
+@pytest.mark.parametrize("levels", [2, 256])
+def test_arithmetic_of_a_draw_is_that_of_one_pass_over_the_images(levels):
+    config = sampling.Config(levels=levels, side=6, filters=8, num_blocks=1)
+    model = sampling.build(config, config.side)
+    network = tf.function(lambda images: model.network(images))
+    graph = network.get_concrete_function(tf.TensorSpec((2, 6, 6, 1))).graph
+    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+    options["account_type_regexes"] = ["Conv2D"]
+    options["output"] = "none"
+    counted = tf.compat.v1.profiler.profile(graph, options=options).total_float_ops
+    assert sampling.float_operations(model, 2) == counted > 0
 
-    draws = np.random.default_rng(0)
-    uniforms = draws.random(1000, np.float32)
-    for num_outputs, likelihood in ((1, heads.Bernoulli()), (256, heads.Categorical(256))):
-        logits = draws.normal(size=(1000, num_outputs), scale=3.0).astype(np.float32)
-        expected = likelihood.sample_from_uniforms(tf.constant(logits), uniforms[:, None])[:, 0]
-        values = torch_pixelcnn.draw(torch.from_numpy(logits), torch.from_numpy(uniforms))
-        np.testing.assert_array_equal(values.numpy(), expected)
+
+def test_draw_is_measured_against_the_arithmetic(monkeypatch):
+    monkeypatch.setattr(probes, "call", lambda *args, **kwargs: dict(gigaflops=2.0))
+    seconds = {name: [[1.0, 9.0, 2.0], [4.0]] for name in sampling.GOALS}
+    found = sampling.beside_the_arithmetic(10**9, seconds, sampling.Config())
+    assert found["seconds_at_peak"] == 0.5
+    assert found["ratios"] == {name: [4.0, 8.0] for name in sampling.GOALS}
+    assert sampling.arithmetic_verdict([4.0, 8.0]) == "goal at most 3: MISSED in all rounds"
+    assert sampling.arithmetic_verdict([2.0, 3.0]) == "goal at most 3: met in all rounds"
+    assert "no verdict, met in 1 of 2" in sampling.arithmetic_verdict([2.0, 4.0])
+
+
+def test_peak_counts_operations_and_bytes(monkeypatch):
+    monkeypatch.setattr(peak, "_seconds", lambda work: 0.5)
+    found = peak.measure(quick=True)
+    # n^3 multiplications and additions of 256 rows; 65,536 numbers of 4 bytes, read and written.
+    assert found["gigaflops"] == pytest.approx(2 * 256**3 / 0.5 / 1e9)
+    assert found["gigabytes_a_second"] == pytest.approx(2 * 4 * 65536 / 0.5 / 1e9)
 
 
 def test_times_are_compared_within_a_round_by_medians():
@@ -297,36 +275,6 @@ def test_fast_contenders_have_their_turns_between_slow_ones(monkeypatch):
     assert [len(turns) for turns in seconds["X"]] == [1, 1]
 
 
-def turn(images):
-    """Images `(batch, height, width, channels)` turned by half a turn."""
-    return images[:, ::-1, ::-1]
-
-
-def copy_weights(network, module):
-    """Give a PyTorch module the trainable weights of a Keras network, half a turn apart."""
-    import torch
-
-    with torch.no_grad():
-        for variable, parameter in zip(
-            network.trainable_variables, module.parameters(), strict=True
-        ):
-            parameter.copy_(torch.from_numpy(as_torch(variable, variable.numpy(), network)))
-
-
-def as_torch(variable, values, network):
-    """Values of a Keras variable in PyTorch's order of axes, half a turn apart."""
-    if values.ndim == 4:
-        # Height, width, then in, out; of a transposed convolution out, in: reversed both times.
-        return values[::-1, ::-1].transpose(3, 2, 0, 1).copy()
-    if values.ndim == 1:
-        return values.copy()
-    if network.name == "discriminator":
-        rows = values.reshape(4, 4, 128)[::-1, ::-1].transpose(2, 0, 1)
-        return rows.reshape(1, -1).copy()
-    columns = values.reshape(-1, 4, 4, 128)[:, ::-1, ::-1].transpose(3, 1, 2, 0)
-    return columns.reshape(-1, len(values)).copy()
-
-
 def test_ratios_are_taken_round_by_round():
     speeds = {"a": [10.0, 100.0, 30.0], "b": [10.0, 50.0, 60.0]}
     ratio = interleaved.ratio(speeds, "a", "b")
@@ -352,9 +300,83 @@ def test_every_contender_is_warmed_up_and_every_second_round_is_reversed():
 )
 def test_verdict_says_when_the_spread_hides_the_answer(median, lower, upper, expected):
     row = dict(median=median, lower_quartile=lower, upper_quartile=upper, goal=0.97)
-    assert training.verdict(row) == expected
+    assert verdicts.verdict(row) == expected
 
 
-def test_unknown_library_lists_those_that_exist():
-    with pytest.raises(ValueError, match="kgen, keras, torch"):
+def test_goals_are_those_of_the_rivals():
+    library_of = {
+        "kgen": "kgen",
+        "kgen, 10 steps a call": "kgen",
+        "bare Keras": "keras",
+        "PyTorch eager": "torch",
+        "torch.compile": "torch",
+        "Pythae": "pythae",
+        "lightly": "lightly",
+        "lightly, one draw a batch": "lightly",
+    }
+    medians = (6.0, 8.0, 5.0, 2.0, 4.0, 3.0, 1.0, 9.0)
+    speeds = {name: [s, s] for name, s in zip(library_of, medians, strict=True)}
+    rows = list(verdicts.ratios(speeds, library_of, 1.3))
+    assert [(row["of"], row["to"], row["goal"], row["median"]) for row in rows] == [
+        ("kgen", "bare Keras", 0.97, 1.2),
+        ("kgen, 10 steps a call", "torch.compile", 1.3, 2.0),
+        ("kgen", "torch.compile", None, 1.5),
+        ("kgen", "Pythae", 2.0, 2.0),
+        ("kgen", "lightly", 1.5, 6.0),
+        ("kgen", "lightly, one draw a batch", None, 6.0 / 9.0),
+    ]
+
+
+def test_memory_is_compared_with_each_form_of_pytorch():
+    library_of = {"kgen": "kgen", "kgen, XLA": "kgen", "PyTorch eager": "torch", "Pythae": "pythae"}
+    peaks = {"kgen": [80.0, 100.0], "kgen, XLA": [1.0], "PyTorch eager": [100.0, 160.0]}
+    (row,) = verdicts.memory_ratios(peaks, library_of)
+    assert row == dict(of="kgen", to="PyTorch eager", smallest=0.5, largest=1.0)
+    assert verdicts.memory_verdict(row) == "goal at most 1: met"
+    assert verdicts.memory_verdict(row | dict(largest=1.1)).startswith("goal at most 1: no verdict")
+    assert verdicts.memory_verdict(dict(smallest=1.1, largest=1.2)) == "goal at most 1: MISSED"
+
+
+def test_unknown_names_list_those_that_exist():
+    with pytest.raises(ValueError, match="kgen, keras, torch, pythae, lightly"):
         training.main(training.Config(libraries="caffe"))
+    with pytest.raises(ValueError, match="vae, wgan_gp, pixelcnn, simclr"):
+        training.main(training.Config(family="flow"))
+    with pytest.raises(ValueError, match="batch, side, images, replicas"):
+        scaling.main(scaling.Config(axes="time"))
+
+
+def test_data_sets_on_disk_grow_and_are_streamed(tmp_path):
+    config = scaling.Config(sizes="1000", data_dir=str(tmp_path), num_rounds=2)
+    ((label, arguments),) = scaling.by_images(config)
+    assert label == dict(label="1,000 images on disk", shards=1)
+    row = scaling_probe.measure(batch_size=256, num_batches=0, **arguments)
+    assert len(row["images_per_second"]) == 2
+    # 3 whole batches of 1,000 images.
+    middle = 768 / np.median([768 / speed for speed in row["images_per_second"]])
+    assert row["milliseconds_a_step"] == pytest.approx(1e3 * 256 / middle, rel=1e-6)
+
+
+def test_two_replicas_split_the_step_of_one_device(tmp_path, capsys):
+    output = tmp_path / "results.json"
+    found = scaling.main(scaling.Config(quick=True, axes="replicas", output=str(output)))
+    one, two = found["replicas"]
+    # After three steps; sums in another order differ by 1e-7.
+    assert two["largest_difference"] <= 1e-5 and "largest_difference" not in one
+    assert list(json.loads(output.read_text())["scaling"]) == ["replicas"]
+    assert "from one device's" in capsys.readouterr().out
+
+
+def test_profile_names_the_operations_of_a_step(tmp_path):
+    multiply = tf.function(lambda x: x @ x)
+    seconds, operations = profiling.profile(lambda: multiply(tf.ones((300, 300))), tmp_path)
+    # On two cores the threads of one product count twice.
+    assert 0.0 < operations["MatMul"] < 2 * seconds
+    assert "Conv2D" not in operations
+
+
+def test_every_case_names_networks():
+    assert {case.networks for cases in FAMILIES.values() for case in cases.values()} == set(
+        kgen_networks.NETWORKS
+    )
+    assert Case("dense").kgen_networks == kgen_networks.NETWORKS["dense"]

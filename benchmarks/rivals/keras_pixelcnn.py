@@ -39,8 +39,12 @@ class PixelCNN(keras.Model):
 
 def contenders(case, images, batch_size):
     """Yields bare Keras."""
+    yield "bare Keras", lambda: _trainer(case, images, batch_size)
+
+
+def _trainer(case, images, batch_size):
     (make_network,) = case.kgen_networks
     model = PixelCNN(make_network(images.shape[1:], case.num_levels))
     model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
     batches = in_memory_batches(images, batch_size)
-    yield "bare Keras", lambda: model.fit(batches, shuffle=False, verbose=0)
+    return lambda: model.fit(batches, shuffle=False, verbose=0)

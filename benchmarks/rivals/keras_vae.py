@@ -48,18 +48,18 @@ class VAE(keras.Model):
 
 def contenders(case, images, batch_size):
     """Yields bare Keras, and bare Keras compiled by XLA where the case asks for it."""
+    yield "bare Keras", lambda: _trainer(case, images, batch_size, jit_compile=False)
+    if case.with_xla:
+        yield "bare Keras, XLA", lambda: _trainer(case, images, batch_size, jit_compile=True)
+
+
+def _trainer(case, images, batch_size, jit_compile):
     make_encoder, make_decoder = case.kgen_networks
-    for name, jit_compile in [("bare Keras", False), ("bare Keras, XLA", True)][
-        : 1 + case.with_xla
-    ]:
-        encoder = make_encoder(images.shape[1:], 2 * case.latent_dim)
-        model = VAE(encoder, make_decoder(case.latent_dim, images.shape[1:]))
-        model.compile(keras.optimizers.Adam(1e-3), jit_compile=jit_compile)
-        batches = in_memory_batches(images, batch_size)
-        yield (
-            name,
-            lambda model=model, batches=batches: model.fit(batches, shuffle=False, verbose=0),
-        )
+    encoder = make_encoder(images.shape[1:], 2 * case.latent_dim)
+    model = VAE(encoder, make_decoder(case.latent_dim, images.shape[1:]))
+    model.compile(keras.optimizers.Adam(1e-3), jit_compile=jit_compile)
+    batches = in_memory_batches(images, batch_size)
+    return lambda: model.fit(batches, shuffle=False, verbose=0)
 
 
 def in_memory_batches(images, batch_size):

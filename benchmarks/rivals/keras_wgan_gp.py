@@ -75,10 +75,14 @@ class WGANGP(keras.Model):
 
 def contenders(case, images, batch_size):
     """Yields bare Keras."""
+    yield "bare Keras", lambda: _trainer(case, images, batch_size)
+
+
+def _trainer(case, images, batch_size):
     make_generator, make_critic = case.kgen_networks
     shape = images.shape[1:]
     model = WGANGP(make_generator(case.latent_dim, shape), make_critic(shape))
     rate = dict(learning_rate=2e-4, beta_1=0.0, beta_2=0.9)
     model.compile(keras.optimizers.Adam(**rate), keras.optimizers.Adam(**rate), jit_compile=False)
     batches = in_memory_batches(images, batch_size)
-    yield "bare Keras", lambda: model.fit(batches, shuffle=False, verbose=0)
+    return lambda: model.fit(batches, shuffle=False, verbose=0)

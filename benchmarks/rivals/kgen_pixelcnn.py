@@ -7,22 +7,26 @@ import tensorflow as tf
 
 import kgen
 from benchmarks.rivals.keras_vae import in_memory_batches
+from benchmarks.rivals.kgen_vae import ways
 from kgen import heads
 from kgen.autoregressive.naive import naive_fill
 
 
 def contenders(case, images, batch_size):
     """Yields kgen with its defaults and with `steps_per_execution=10`."""
+    for name, how in ways(with_xla=False).items():
+        yield name, functools.partial(_trainer, case, images, batch_size, how)
+
+
+def _trainer(case, images, batch_size, how):
     (make_network,) = case.kgen_networks
-    ways = {"kgen": {}, "kgen, 10 steps a call": dict(steps_per_execution=10)}
-    for name, how in ways.items():
-        model = kgen.PixelCNN(
-            make_network(images.shape[1:], case.num_levels),
-            likelihood=heads.Categorical(case.num_levels),
-        )
-        model.compile(keras.optimizers.Adam(1e-3), jit_compile=False, **how)
-        batches = in_memory_batches(images, batch_size)
-        yield name, lambda model=model, batches=batches: model.fit(batches, verbose=0)
+    model = kgen.PixelCNN(
+        make_network(images.shape[1:], case.num_levels),
+        likelihood=heads.Categorical(case.num_levels),
+    )
+    model.compile(keras.optimizers.Adam(1e-3), **how)
+    batches = in_memory_batches(images, batch_size)
+    return lambda: model.fit(batches, verbose=0)
 
 
 def cached_samplers(model, num_images):

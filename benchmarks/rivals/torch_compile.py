@@ -28,3 +28,9 @@ def compiled(first_step, *functions):
         print(f"torch.compile is left out: its first step failed ({reason}).")
         return []
     return results
+
+
+def compiled_trainer(make_trainer, batches, *functions):
+    """`make_trainer(batches, *functions)` of the compiled functions, or None without them."""
+    results = compiled(lambda *found: make_trainer(batches[:1], *found)(), *functions)
+    return make_trainer(batches, *results) if results else None

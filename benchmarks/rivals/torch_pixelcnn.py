@@ -6,13 +6,14 @@ users get and these do not, so it stays. All else is what was found fastest: ima
 and the loss over rows of logits, which takes half the time of a loss over axis 1.
 """
 
+import functools
+
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.rivals import torch_compile
-from kgen.layers import CausalConv2D
+from benchmarks.rivals import torch_compile, torch_images
 
 
 class MaskedConv2d(nn.Conv2d):
@@ -148,6 +149,9 @@ def full_kernel(layer, above, row):
 
 def convolutions(network, module):
     """Pairs of the convolutions of a network of `kgen.networks.pixelcnn` and of a `PixelCNN`."""
+    # Late: this file is also used where TensorFlow is not to be imported.
+    from kgen.layers import CausalConv2D
+
     layers = [layer for layer in network.layers if isinstance(layer, CausalConv2D)]
     modules = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
     return list(zip(layers, modules, strict=True))
@@ -170,13 +174,12 @@ def samplers(network, uniforms, **sizes):
         uniforms: float32 array `(num_images, height, width, 1)`.
         **sizes: `filters` and `num_blocks` of the network.
     """
-    torch.set_flush_denormal(True)
     module = PixelCNN(network.output_shape[-1], **sizes)
     copy_weights(network, module)
-    uniforms = torch.from_numpy(uniforms[..., 0].copy())
+    uniforms = torch.from_numpy(uniforms[..., 0].copy()).to(torch.get_default_device())
 
     def draw(module):
-        return naive_sample(module, uniforms).permute(0, 2, 3, 1).numpy()
+        return naive_sample(module, uniforms).permute(0, 2, 3, 1).cpu().numpy()
 
     yield "PyTorch, naive", lambda: draw(module)
     first_pass = torch.inference_mode()(lambda compiled: compiled(_blank_images(uniforms)))
@@ -186,15 +189,10 @@ def samplers(network, uniforms, **sizes):
 
 def contenders(case, images, batch_size):
     """Yields PyTorch eager, and `torch.compile` where it can be had."""
-    # As in the VAE's file.
-    torch.set_flush_denormal(True)
-    images = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-    batches = images.to(memory_format=torch.channels_last).split(batch_size)
-    yield "PyTorch eager", _trainer(case, batches, loss)
-    for compiled in torch_compile.compiled(
-        lambda compiled: _trainer(case, batches[:1], compiled)(), loss
-    ):
-        yield "torch.compile", _trainer(case, batches, compiled)
+    batches = torch_images.channels_last(images).split(batch_size)
+    make = functools.partial(_trainer, case)
+    yield "PyTorch eager", lambda: make(batches, loss)
+    yield "torch.compile", lambda: torch_compile.compiled_trainer(make, batches, loss)
 
 
 def _trainer(case, batches, loss):

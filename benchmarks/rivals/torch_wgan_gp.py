@@ -6,10 +6,12 @@ networks are those of `kgen.networks` turned by half a turn, kernels and images 
 padding by hand.
 """
 
+import functools
+
 import torch
 from torch import nn
 
-from benchmarks.rivals import torch_compile
+from benchmarks.rivals import torch_compile, torch_images
 
 PENALTY_WEIGHT = 10.0
 
@@ -114,17 +116,10 @@ def generator_loss(generator, critic, latents):
 
 def contenders(case, images, batch_size):
     """Yields PyTorch eager, and `torch.compile` where it can be had."""
-    # As in the VAE's file.
-    torch.set_flush_denormal(True)
-    batches = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).split(batch_size)
-    yield "PyTorch eager", _trainer(case.latent_dim, batches, critic_loss, generator_loss)
-    losses = torch_compile.compiled(
-        lambda *losses: _trainer(case.latent_dim, batches[:1], *losses)(),
-        critic_loss,
-        generator_loss,
-    )
-    if losses:
-        yield "torch.compile", _trainer(case.latent_dim, batches, *losses)
+    batches = torch_images.channels_first(images).split(batch_size)
+    make, losses = functools.partial(_trainer, case.latent_dim), (critic_loss, generator_loss)
+    yield "PyTorch eager", lambda: make(batches, *losses)
+    yield "torch.compile", lambda: torch_compile.compiled_trainer(make, batches, *losses)
 
 
 def _trainer(latent_dim, batches, critic_loss, generator_loss):

@@ -1,0 +1,58 @@
+"""Sampling from TensorFlow Probability's PixelCNN, which needs Keras 2, beside kgen's PixelCNN++.
+
+Both have the network of Salimans et al. 2017 with the same filters, blocks and scales; the two
+libraries' versions of it differ in details, and so do the weights.
+"""
+
+import tensorflow as tf
+
+from benchmarks import interleaved
+
+NAIVE, CACHED = "TFP, naive", "kgen, cached"
+
+
+def measure(side, num_images, filters, num_rounds):
+    """Seconds to draw grey images of 256 levels, in turns.
+
+    Returns:
+        dict with `seconds` (name -> one figure a round) and `weights` (name -> count), or with
+        `missing`, why TFP's PixelCNN cannot be had.
+    """
+    try:
+        import tensorflow_probability as tfp
+
+        distribution = tfp.distributions.PixelCNN(
+            image_shape=(side, side, 1),
+            num_resnet=1,
+            num_hierarchies=2,
+            num_filters=filters,
+            num_logistic_mix=5,
+            dropout_p=0.0,
+            use_weight_norm=False,
+        )
+        draw = tf.function(lambda: distribution.sample(num_images, seed=0))
+        draw()
+    except Exception as error:
+        return dict(missing=(str(error).strip() or type(error).__name__).splitlines()[0])
+
+    import kgen
+    from kgen import heads
+
+    model = kgen.PixelCNNPlusPlus.for_images(
+        (side, side, 1),
+        likelihood=heads.DiscretizedLogisticMixture(num_components=5),
+        filters=filters,
+        num_blocks=1,
+        num_scales=2,
+    )
+    contenders = {
+        NAIVE: lambda: draw().numpy(),
+        CACHED: lambda: model.sample(num_images, seed=0).numpy(),
+    }
+    return dict(
+        seconds=interleaved.seconds_by_round(contenders, num_rounds),
+        weights={
+            NAIVE: sum(int(tf.size(v)) for v in distribution.trainable_variables),
+            CACHED: model.count_params(),
+        },
+    )

@@ -1,0 +1,85 @@
+"""The VAE through Pythae: its `VAE`, its `BaseTrainer` and its data set, on the same networks.
+
+Timed is its trainer's loop over an epoch; what it does around a whole training (copies of the best
+model, files) is left out. Its posterior has a log variance where kgen's has a softplus.
+"""
+
+import contextlib
+import io
+import logging
+import tempfile
+
+import torch
+from pythae.data.datasets import BaseDataset
+from pythae.models import VAE, VAEConfig
+from pythae.models.base.base_utils import ModelOutput
+from pythae.models.nn import BaseDecoder, BaseEncoder
+from pythae.trainers import BaseTrainer, BaseTrainerConfig
+from torch import nn
+
+from benchmarks.rivals.torch_vae import convolutional_networks, dense_networks
+
+
+class Encoder(BaseEncoder):
+    """An encoder of `torch_vae.py` as Pythae calls it."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, images):
+        """Mean and log variance."""
+        mean, log_variance = self.layers(images).chunk(2, dim=-1)
+        return ModelOutput(embedding=mean, log_covariance=log_variance)
+
+
+class Decoder(BaseDecoder):
+    """A decoder of `torch_vae.py` as Pythae calls it: its images are probabilities."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = nn.Sequential(layers, nn.Sigmoid())
+
+    def forward(self, latents):
+        """The images."""
+        return ModelOutput(reconstruction=self.layers(latents))
+
+
+def contenders(case, images, batch_size):
+    """Yields Pythae."""
+    yield "Pythae", lambda: _trainer(case, images, batch_size)
+
+
+def _trainer(case, images, batch_size):
+    for name in list(logging.Logger.manager.loggerDict):
+        if name.startswith("pythae"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+    networks = {"dense": dense_networks, "convolutional": convolutional_networks}[case.networks]
+    # Its loader shuffles with a generator of the processor; the trainer moves what it needs.
+    with torch.device("cpu"):
+        encoder, decoder = networks(case.latent_dim)
+        config = VAEConfig(
+            input_dim=(1, 28, 28), latent_dim=case.latent_dim, reconstruction_loss="bce"
+        )
+        model = VAE(config, encoder=Encoder(encoder), decoder=Decoder(decoder))
+        folder = tempfile.TemporaryDirectory()
+        settings = BaseTrainerConfig(
+            output_dir=folder.name,
+            per_device_train_batch_size=batch_size,
+            learning_rate=1e-3,
+            optimizer_params=dict(eps=1e-7),
+        )
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+        trainer = BaseTrainer(
+            model, BaseDataset(pixels, torch.zeros(len(pixels))), training_config=settings
+        )
+        trainer.prepare_training()
+
+    def train():
+        # Its progress bar.
+        with torch.device("cpu"), contextlib.redirect_stderr(io.StringIO()):
+            return trainer.train_step(epoch=1)
+
+    # The folder is to live as long as the trainer.
+    train.folder = folder
+    return train
