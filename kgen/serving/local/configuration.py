@@ -87,7 +87,7 @@ def from_message(message, *, folder: pathlib.Path = pathlib.Path()) -> list[Mode
     Raises:
         ServingError: INVALID_ARGUMENT.
     """
-    if message.WhichOneof("config") == "custom_model_config":
+    if message.WhichOneof("config") != "model_config_list":
         raise invalid(
             "ServerModelConfig type not supported by HandleReloadConfigRequest."
             " Only ModelConfigList is currently supported"

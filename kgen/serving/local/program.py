@@ -1,6 +1,7 @@
 """The program: reads the flags, listens, and stops when it is told to."""
 
 import argparse
+import functools
 import json
 import logging
 import os
@@ -76,10 +77,11 @@ def _serve(flags: argparse.Namespace, stopping: threading.Event) -> int:
         find_models = lambda: configs  # noqa: E731
     else:
         find_models = lambda: configuration.from_directory(flags.directory)  # noqa: E731
-    library = c_api.load_library()
+    # A second of work, which the first version pays, in the background.
+    library = functools.cache(c_api.load_library)
 
     def load(name: str, version_dir: pathlib.Path) -> Servable:
-        return Servable(library, name, version_dir, max_batch_size=flags.max_batch_size)
+        return Servable(library(), name, version_dir, max_batch_size=flags.max_batch_size)
 
     manager = Manager(find_models, load, poll_seconds=flags.file_system_poll_wait_seconds)
     metrics = Metrics()

@@ -30,7 +30,7 @@ _STATUS = re.compile(
 _METRICS_PATH = "/monitoring/prometheus/metrics"
 # For the page. TF Serving has no list of its models.
 _MODELS_PATH = "/models.json"
-_PAGE = pathlib.Path(__file__).parent.parent / "page"
+_PAGE = pathlib.Path(__file__).resolve().parents[1] / "page"
 _JSON, _TEXT = "application/json", "text/plain"
 
 
@@ -204,9 +204,9 @@ class _Handler(BaseHTTPRequestHandler):
         raise invalid(f"Malformed request: {self.command} {path}")
 
     def _page(self, path: str) -> tuple[str, bytes]:
-        file = (_PAGE / urllib.parse.unquote(path).lstrip("/")).resolve()
-        file = file / "index.html" if file == _PAGE else file
-        if not file.is_relative_to(_PAGE) or not file.is_file():
+        name = urllib.parse.unquote(path).lstrip("/") or "index.html"
+        file = _PAGE / name
+        if "\0" in name or not file.resolve().is_relative_to(_PAGE) or not file.is_file():
             raise ServingError(Code.NOT_FOUND, f"Not found: {path}")
         return mimetypes.guess_type(file.name)[0] or "application/octet-stream", file.read_bytes()
 
