@@ -72,6 +72,12 @@ class Browser:
         mouse = {"type": "pointer", "id": "mouse", "actions": actions}
         _ask(f"{self._session}/actions", {"actions": [mouse]})
 
+    def resize(self, width: int, height: int) -> None:
+        """Pretends a screen of this size. A window cannot be as narrow as a phone."""
+        metrics = dict(width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        command = {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics}
+        _ask(f"{self._session}/goog/cdp/execute", command)
+
     def screenshot(self) -> bytes:
         """The window as a PNG file."""
         return base64.b64decode(_ask(f"{self._session}/screenshot"))

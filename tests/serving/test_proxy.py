@@ -11,8 +11,8 @@ import pytest
 
 from kgen import serving
 from kgen.serving import local
-from tests.deploy import proxy as proxies
-from tests.deploy.proxy import BURST, TOKEN
+from tests.serving import proxy as proxies
+from tests.serving.proxy import BURST, TOKEN
 
 TOO_LARGE = 64 * 2**20 + 1
 

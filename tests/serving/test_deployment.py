@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.deploy.proxy import ROOT
+from tests.serving.proxy import ROOT
 
 yaml = pytest.importorskip("yaml")
 COMPOSE = ROOT / "deploy/compose.yaml"

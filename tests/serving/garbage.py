@@ -1,0 +1,63 @@
+"""Strategies of requests that a server gets from mistaken, broken and hostile clients."""
+
+import dataclasses
+
+import numpy as np
+from hypothesis import strategies as st
+
+MODEL = "stand_in"
+# signature -> input, shape of a row, type.
+SIGNATURES = {
+    "encode": ("images", (9, 7, 1), "float"),
+    "decode": ("latents", (4,), "float"),
+    "sample": ("seed", (2,), "int"),
+    "sample_png": ("seed", (2,), "int"),
+}
+MAX_BATCH_SIZE = 8
+MAX_REQUEST_BYTES = 2**20
+
+rows = st.integers(1, MAX_BATCH_SIZE)
+signatures = st.sampled_from(sorted(SIGNATURES))
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A request and the statuses that may answer it.
+
+    Attributes:
+        kind: what is wrong with it.
+        method: of HTTP, or of gRPC.
+        body: what is sent.
+        allowed: HTTP statuses, or names of gRPC statuses.
+        path: of the URL.
+        headers: further headers.
+    """
+
+    kind: str
+    method: str
+    body: bytes
+    allowed: frozenset
+    path: str = ""
+    headers: tuple = ()
+
+
+@st.composite
+def arrays(draw, signature, num_rows=None):
+    """A valid array for a signature."""
+    _, shape, kind = SIGNATURES[signature]
+    count = draw(rows) if num_rows is None else num_rows
+    # All entries from one number: drawing each would take most of the time.
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    if kind == "int":
+        return generator.integers(-(2**31), 2**31, (count, *shape)).astype(np.int32)
+    return generator.random((count, *shape), np.float32)
+
+
+# What is sent to either port, as it is.
+raw_bytes = st.one_of(
+    st.binary(max_size=2000),
+    st.binary(max_size=500).map(lambda data: b"POST /v1/models HTTP/1.1\r\n" + data),
+    st.binary(max_size=500).map(lambda data: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + data),
+    st.binary(max_size=100).map(lambda data: b"GET /" + data * 700 + b" HTTP/1.1\r\n\r\n"),
+    st.binary(max_size=20).map(lambda data: b"GET / HTTP/1.1\r\n" + (data + b": x\r\n") * 200),
+)
