@@ -1,6 +1,6 @@
 """Runs a SavedModel through TensorFlow's C API: the loader that TF Serving uses.
 
-A program, not a module: `kgen.serving.loading` starts it by its path as
+A module of `kgen.serving.local`, and a program, which `kgen.serving.loading` starts by its path as
 
     python c_api.py JOB_DIRECTORY
 
@@ -15,6 +15,7 @@ The job directory holds `job.json`, `inputs.npz`, and afterwards `outputs.npz`:
               all strings joined) and ".lengths" (int64, with the shape of the tensor).
 """
 
+import contextlib
 import ctypes
 import importlib.util
 import json
@@ -28,6 +29,20 @@ NUMPY_TYPES = {1: np.dtype(np.float32), 3: np.dtype(np.int32), 4: np.dtype(np.ui
 TENSOR_TYPES = {dtype: code for code, dtype in NUMPY_TYPES.items()}
 
 Pointer = ctypes.c_void_p
+
+
+class TensorFlowError(RuntimeError):
+    """A failure that TensorFlow reported; `code` is its `absl::StatusCode`."""
+
+    def __init__(self, code: int, message: str):
+        super().__init__(message)
+        self.code = code
+
+
+class Buffer(ctypes.Structure):
+    """TF_Buffer: a serialized message."""
+
+    _fields_ = [("data", ctypes.c_char_p), ("length", ctypes.c_size_t), ("deallocator", Pointer)]
 
 
 class GraphTensor(ctypes.Structure):
@@ -61,8 +76,13 @@ def load_library() -> ctypes.CDLL:
         "TF_NewStatus": (Pointer, []),
         "TF_GetCode": (number, [Pointer]),
         "TF_Message": (text, [Pointer]),
+        "TF_DeleteStatus": (None, [Pointer]),
         "TF_NewGraph": (Pointer, []),
+        "TF_DeleteGraph": (None, [Pointer]),
         "TF_NewSessionOptions": (Pointer, []),
+        "TF_DeleteSessionOptions": (None, [Pointer]),
+        "TF_CloseSession": (None, [Pointer, Pointer]),
+        "TF_DeleteSession": (None, [Pointer, Pointer]),
         "TF_LoadSessionFromSavedModel": (
             Pointer,
             [Pointer, Pointer, text, ctypes.POINTER(text), number, Pointer, Pointer, Pointer],
@@ -82,6 +102,7 @@ def load_library() -> ctypes.CDLL:
         "TF_TensorData": (Pointer, [Pointer]),
         "TF_StringInit": (None, [Pointer]),
         "TF_StringCopy": (None, [Pointer, text, size]),
+        "TF_StringDealloc": (None, [Pointer]),
         "TF_StringGetDataPointer": (Pointer, [Pointer]),
         "TF_StringGetSize": (size, [Pointer]),
     }
@@ -92,61 +113,103 @@ def load_library() -> ctypes.CDLL:
 
 
 class Session:
-    """One loaded SavedModel."""
+    """One loaded SavedModel. `run` may be called from several threads at once.
+
+    Args:
+        library: what `load_library` returned.
+        saved_model: path of the version's folder.
+
+    Raises:
+        TensorFlowError: the model does not load.
+    """
 
     def __init__(self, library: ctypes.CDLL, saved_model: str):
         self.library = library
-        self.status = library.TF_NewStatus()
         self.graph = library.TF_NewGraph()
+        self.session = None
+        options = library.TF_NewSessionOptions()
         tags = (ctypes.c_char_p * 1)(b"serve")
-        self.session = library.TF_LoadSessionFromSavedModel(
-            library.TF_NewSessionOptions(),
-            None,
-            saved_model.encode(),
-            tags,
-            1,
-            self.graph,
-            None,
-            self.status,
-        )
-        self.raise_for_status()
+        try:
+            with self.status() as status:
+                self.session = library.TF_LoadSessionFromSavedModel(
+                    options, None, saved_model.encode(), tags, 1, self.graph, None, status
+                )
+        except TensorFlowError:
+            self.close()
+            raise
+        finally:
+            library.TF_DeleteSessionOptions(options)
 
-    def raise_for_status(self) -> None:
-        """Raises RuntimeError with TensorFlow's message if the last call failed."""
-        if self.library.TF_GetCode(self.status) != 0:
-            raise RuntimeError(self.library.TF_Message(self.status).decode(errors="replace"))
+    @contextlib.contextmanager
+    def status(self):
+        """Yields a TF_Status; raises what it holds in the end."""
+        status = self.library.TF_NewStatus()
+        try:
+            yield status
+            code = self.library.TF_GetCode(status)
+            if code != 0:
+                message = self.library.TF_Message(status).decode(errors="replace")
+                raise TensorFlowError(code, message)
+        finally:
+            self.library.TF_DeleteStatus(status)
 
-    def run(self, feeds: list, fetches: list) -> list:
+    def close(self) -> None:
+        """Frees the model. No `run` may be under way."""
+        if self.session:
+            with self.status() as status:
+                self.library.TF_CloseSession(self.session, status)
+            with self.status() as status:
+                self.library.TF_DeleteSession(self.session, status)
+        if self.graph:
+            self.library.TF_DeleteGraph(self.graph)
+        self.session = self.graph = None
+
+    def run(self, feeds: list, fetches: list, *, run_options: bytes = b"") -> list:
         """Feeds pairs (graph tensor, value), where a value is what `get_value` reads.
+
+        Args:
+            feeds: what to feed.
+            fetches: names of graph tensors.
+            run_options: a serialized `RunOptions` message.
 
         Returns:
             One value for each graph tensor of `fetches`.
+
+        Raises:
+            TensorFlowError: what the run reported.
+            RuntimeError: a tensor is not in the graph, or of a type that no signature may have.
         """
+        library = self.library
         inputs = (GraphTensor * len(feeds))(*[self.find(name) for name, _ in feeds])
-        values = (Pointer * len(feeds))(*[self.new_tensor(value) for _, value in feeds])
         outputs = (GraphTensor * len(fetches))(*[self.find(name) for name in fetches])
+        values = (Pointer * len(feeds))()
         results = (Pointer * len(fetches))()
-        self.library.TF_SessionRun(
-            self.session,
-            None,
-            inputs,
-            values,
-            len(feeds),
-            outputs,
-            results,
-            len(fetches),
-            None,
-            0,
-            None,
-            self.status,
-        )
-        for tensor in values:
-            self.library.TF_DeleteTensor(tensor)
-        self.raise_for_status()
-        arrays = [self.read_tensor(tensor) for tensor in results]
-        for tensor in results:
-            self.library.TF_DeleteTensor(tensor)
-        return arrays
+        options = Buffer(run_options, len(run_options), None) if run_options else None
+        try:
+            for i, (_, value) in enumerate(feeds):
+                values[i] = self.new_tensor(value)
+            with self.status() as status:
+                library.TF_SessionRun(
+                    self.session,
+                    ctypes.byref(options) if options else None,
+                    inputs,
+                    values,
+                    len(feeds),
+                    outputs,
+                    results,
+                    len(fetches),
+                    None,
+                    0,
+                    None,
+                    status,
+                )
+            return [self.read_tensor(tensor) for tensor in results]
+        finally:
+            # After the results are read: an output may share the memory of an input.
+            for tensor in values:
+                self.free_strings(tensor)
+            for tensor in (*values, *results):
+                library.TF_DeleteTensor(tensor)
 
     def find(self, name: str) -> GraphTensor:
         """Finds "operation:index" in the graph."""
@@ -177,6 +240,14 @@ class Session:
             self.library.TF_StringCopy(slot, joined[start : start + length], length)
             start += length
         return tensor
+
+    def free_strings(self, tensor) -> None:
+        """Frees what `new_tensor` copied into slots: TF_DeleteTensor frees the slots alone."""
+        if tensor and self.library.TF_TensorType(tensor) == STRING:
+            data = self.library.TF_TensorData(tensor) or 0
+            size = self.library.TF_TensorByteSize(tensor)
+            for slot in range(data, data + size, ctypes.sizeof(StringSlot)):
+                self.library.TF_StringDealloc(slot)
 
     def read_tensor(self, tensor):
         """The inverse of `new_tensor`."""
