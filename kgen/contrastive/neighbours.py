@@ -61,7 +61,9 @@ class NeighbourIndex:
                 _int32(labels, len(embeddings)), trainable=False, name="index_labels"
             )
 
-    def __len__(self):
+    @property
+    def size(self):
+        """How many images the gallery has."""
         return self._index.shape[0]
 
     def neighbours(self, images):

@@ -54,6 +54,10 @@ QUANTITIES = {
     "logits": Quantity(
         "higher for what looks real: log odds, a critic's value, or minus an energy", unit="nats"
     ),
+    "embeddings": Quantity("a representation, scaled to length 1"),
+    "projections": Quantity("what the loss compares, scaled to length 1"),
+    "indices": Quantity("a row of the gallery, the nearest first", minimum=0, num_values="size"),
+    "similarities": Quantity("cosines with these rows, at most 1 but for rounding"),
     "probabilities": Quantity("the probability of each class", **SHARE),
     "category_probabilities": Quantity("the probability of each category", **SHARE),
 }

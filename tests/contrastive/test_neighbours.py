@@ -78,7 +78,7 @@ def test_it_finds_what_a_slow_search_finds(model):
         (tf.constant(embeddings), LABELS.tolist()),
     ):
         index = NeighbourIndex(model, gallery, labels=labels, num_neighbours=6)
-        assert len(index) == 300
+        assert index.size == 300
         found = index.neighbours(queries)
         assert [found[name].dtype for name in ("indices", "similarities", "labels")] == [
             tf.int32,
