@@ -28,6 +28,14 @@ STRING = 7  # TF_STRING of tf_datatype.h
 NUMPY_TYPES = {1: np.dtype(np.float32), 3: np.dtype(np.int32), 4: np.dtype(np.uint8)}
 TENSOR_TYPES = {dtype: code for code, dtype in NUMPY_TYPES.items()}
 
+SLOW_FUNCTIONS = (
+    "TF_LoadSessionFromSavedModel",
+    "TF_SessionRun",
+    "TF_CloseSession",
+    "TF_DeleteSession",
+    "TF_DeleteGraph",
+)
+
 Pointer = ctypes.c_void_p
 
 
@@ -70,7 +78,11 @@ def load_library() -> ctypes.CDLL:
         if not matches:
             raise RuntimeError(f"No {stem} was found in {folder}: reinstall TensorFlow.")
         libraries.append(ctypes.CDLL(str(matches[0]), mode=ctypes.RTLD_GLOBAL))
-    library = libraries[-1]
+    # Other threads may run Python during the slow functions. The quick ones keep the interpreter:
+    # a server with many threads would else change threads at each of them.
+    library = ctypes.PyDLL(libraries[-1]._name)
+    for name in SLOW_FUNCTIONS:
+        setattr(library, name, getattr(libraries[-1], name))
     size, number, text = ctypes.c_size_t, ctypes.c_int, ctypes.c_char_p
     prototypes = {
         "TF_NewStatus": (Pointer, []),

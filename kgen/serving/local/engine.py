@@ -1,7 +1,10 @@
 """One loaded version of a model: loads, warms up, checks requests and runs them."""
 
+import os
 import pathlib
 import struct
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from google.protobuf.message import DecodeError
@@ -15,6 +18,10 @@ from kgen.serving.local.errors import Code, ServingError, invalid
 DEFAULT_SIGNATURE = "serving_default"
 WARMUP_FILE = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")
 MAX_WARMUP_RECORDS = 1000
+
+# Runs of a version at once. Each uses several processors; more would only slow one another down,
+# and the warm-up of the next version most of all, which has no more than its share.
+_NUM_RUNS = 2 * (os.cpu_count() or 1)
 
 _FRAME = struct.Struct("<QI")  # length, its checksum; behind the record comes another checksum
 _CHECKSUM_BYTES = 4
@@ -39,6 +46,7 @@ class Servable:
         self.max_batch_size = max_batch_size
         # Requests that hold this version; the manager of the versions counts them.
         self.num_users = 0
+        self._places = threading.Semaphore(_NUM_RUNS)
         self.signatures = _read_signatures(version_dir)
         try:
             self._session = c_api.Session(library, str(version_dir.absolute()))
@@ -85,19 +93,23 @@ class Servable:
             )
         self._check_inputs(signature, inputs)
         names = _checked_outputs(signature, output_filter)
-        options = b""
-        if timeout_ms:
-            options = config_pb2.RunOptions(timeout_in_ms=timeout_ms).SerializeToString()
+        feeds = [(signature.inputs[key].name, value) for key, value in inputs.items()]
+        fetches = [signature.outputs[key].name for key in names]
+        deadline = time.monotonic() + timeout_ms / 1000
+        if not self._places.acquire(timeout=timeout_ms / 1000 if timeout_ms else None):
+            raise ServingError(Code.DEADLINE_EXCEEDED, "Timed out waiting for other requests")
         try:
-            values = self._session.run(
-                [(signature.inputs[key].name, value) for key, value in inputs.items()],
-                [signature.outputs[key].name for key in names],
-                run_options=options,
-            )
+            options = b""
+            if timeout_ms:
+                rest = max(int(1000 * (deadline - time.monotonic())), 1)
+                options = config_pb2.RunOptions(timeout_in_ms=rest).SerializeToString()
+            values = self._session.run(feeds, fetches, run_options=options)
         except c_api.TensorFlowError as error:
             raise _from_tensorflow(error) from error
         except RuntimeError as error:
             raise ServingError(Code.UNIMPLEMENTED, str(error)) from error
+        finally:
+            self._places.release()
         return dict(zip(names, values, strict=True))
 
     def _check_inputs(self, signature, inputs: Mapping[str, object]) -> None:

@@ -21,8 +21,8 @@ from kgen.serving.local.errors import Code, ServingError, invalid
 from kgen.serving.local.metrics import Metrics
 from kgen.serving.local.watching import Manager
 
-# Runs share the processor: more threads would only take memory.
-NUM_THREADS = 32
+# Most of them wait for a place in `Servable.predict`.
+NUM_THREADS = 64
 
 
 def start_grpc(
