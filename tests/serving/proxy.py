@@ -81,9 +81,8 @@ def proxy(folder: pathlib.Path, **addresses):
     port = write_configuration(folder, **addresses)
     command = [nginx, "-e", "stderr", "-c", str(folder / "nginx.conf")]
     # Not as a daemon, and with the user that it has.
-    process = subprocess.Popen(
-        [*command, "-g", "daemon off;"], stderr=(folder / "log").open("w"), cwd=folder
-    )
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen([*command, "-g", "daemon off;"], stderr=log, cwd=folder)
     try:
         deadline = time.monotonic() + 10
         while True:

@@ -197,11 +197,11 @@ def test_errors_are_words(page, window, address):
     assert messages["nobody"].startswith("The server has no such model. ")
     window.wait(IS_VISIBLE, "#sampling")
     assert not window.run(IS_VISIBLE, "#message")
-    for field, value, words in (
-        ("#labels", "99", "The server refused (400)"),
-        ("#labels", "one", "Labels: "),
-        ("#count", "77", "Pictures: "),
-        ("#seed", "3000000000", "Seed: "),
+    for field, value, good, words in (
+        ("#labels", "99", "0", "The server refused (400)"),
+        ("#labels", "one", "0", "Labels: "),
+        ("#count", "77", "1", "Pictures: "),
+        ("#seed", "3000000000", "0", "Seed: "),
     ):
         window.run(SET, field, value)
         # As the form's own check would not let it through.
@@ -210,6 +210,7 @@ def test_errors_are_words(page, window, address):
         window.wait(
             "return document.querySelector('#message').textContent.startsWith(arguments[0])", words
         )
+        window.run(SET, field, good)
     window.errors()  # A browser tells its console of each 4xx.
 
 

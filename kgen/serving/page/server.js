@@ -80,7 +80,7 @@ function readTensors(infos) {
   const found = {};
   for (const [name, info] of Object.entries(infos || {})) {
     const dims = (info.tensor_shape && info.tensor_shape.dim) || [];
-    const dtype = info.dtype.replace("DT_", "").toLowerCase();
+    const dtype = info.dtype.replace("DT_", "").toLowerCase().replace(/^float$/, "float32");
     found[name] = { dtype, shape: dims.map((dim) => Number(dim.size)) };
   }
   return found;
