@@ -13,7 +13,7 @@ from kgen.serving import local
 from tests.serving.stand_in import IMAGE_SHAPE, LATENT_DIM, StandIn
 
 # One of each way to draw.
-SAMPLERS = ("vae", "conditional_gan", "gated_pixelcnn", "made")
+SAMPLERS = ("vae", "conditional_gan", "made")
 both = pytest.mark.parametrize("protocol", ["gRPC", "REST"])
 
 # Kernels may round differently at another batch size.
