@@ -99,6 +99,27 @@ def _architectures(setting, strong=""):
     return ", ".join(figures[:-1] + [strong + figures[-1] + strong])
 
 
+def _probes(supervised=False):
+    """Linear probes on few labels before and after the training, and nearest neighbours."""
+    parts = []
+    for percent in (1, 10, 100):
+        before, after = (
+            f"{{{kind}_{percent}_percent:.1%}}"
+            for kind in ("random_initialization", "self_supervised")
+        )
+        beside = f" (supervised {{supervised_{percent}_percent:.1%}})" if supervised else ""
+        strong = "**" if percent == 1 else ""
+        parts.append(f"{percent} %: {before} to {strong}{after}{strong}{beside}")
+    neighbours = "{random_initialization_neighbours:.1%} to {self_supervised_neighbours:.1%}"
+    return (
+        f"linear probe, untrained to trained encoder, on {', '.join(parts)} of the labels; nearest "
+        f"neighbours {neighbours}; rank {{embedding_rank:.0f}} of 128"
+    )
+
+
+_FASHION = "--dataset=fashion_mnist --flip --stem_strides=2"
+_FEW = f"{_FASHION} --epochs=2 --supervised_steps=0"
+
 ROWS = [
     Row(
         "vae_digits",
@@ -261,6 +282,47 @@ ROWS = [
         "digits, 17 levels",
         _ELBO.replace("**", "") + ", KL {test_kl:.2f} nats, {active_units:.0f} of 16 latents "
         "active; `--free_bits=0`, which leaves the latents idle: ELBO -80.38",
+    ),
+    Row("simclr_digits", "simclr", "", "Chen et al. 2020", "digits", _probes(supervised=True)),
+    Row("moco_digits", "moco", "", "He et al. 2020", "digits", _probes(supervised=True)),
+    Row(
+        "simclr_fashion_mnist",
+        "simclr",
+        f"{_FASHION} --epochs=6 --supervised_steps=1000",
+        "Chen et al. 2020",
+        "Fashion-MNIST",
+        _probes(supervised=True),
+    ),
+    Row(
+        "moco_fashion_mnist",
+        "moco",
+        f"{_FASHION} --epochs=6 --supervised_steps=0",
+        "He et al. 2020",
+        "Fashion-MNIST",
+        _probes(),
+    ),
+    *(
+        Row(f"{method}_fashion_mnist", recipe, flags, paper, "Fashion-MNIST", _probes())
+        for method, recipe, flags, paper in (
+            ("byol", "byol", _FEW, "Grill et al. 2020"),
+            ("simsiam", "byol", f"{_FEW} --method=simsiam", "Chen & He 2021"),
+            ("barlow_twins", "byol", f"{_FEW} --method=barlow_twins", "Zbontar et al. 2021"),
+            ("vicreg", "byol", f"{_FEW} --method=vicreg", "Bardes et al. 2022"),
+            ("npid", "exemplar", f"{_FEW} --method=memory_bank", "Wu et al. 2018"),
+            ("exemplar_metric", "exemplar", f"{_FEW} --method=metric", "Doersch & Zisserman 2017"),
+            (
+                "exemplar",
+                "exemplar",
+                f"{_FASHION} --epochs=1 --supervised_steps=0",
+                "Dosovitskiy et al. 2014",
+            ),
+            (
+                "cpc",
+                "cpc",
+                "--dataset=fashion_mnist --flip --patch_size=8 --epochs=2 --supervised_steps=0",
+                "van den Oord et al. 2018",
+            ),
+        )
     ),
 ]
 
