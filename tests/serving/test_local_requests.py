@@ -563,11 +563,12 @@ def test_pages_of_other_servers_may_call(server):
     assert http_call(server, path, method="OPTIONS")[0] == 400
 
 
-def test_program_refuses_wrong_flags(tmp_path, server):
+def test_program_refuses_wrong_flags(tmp_path, server, version_dir):
     program = [sys.executable, str(pathlib.Path(local.__file__).parent)]
     for flags, message in [
         ([], "give a folder of models, or --model_config_file"),
         ([str(tmp_path / "none")], "is no folder"),
+        ([str(version_dir.parent)], "give the folder above it"),
         ([f"--model_config_file={tmp_path}/none"], "No such file"),
     ]:
         process = subprocess.run([*program, *flags], capture_output=True, text=True)

@@ -52,6 +52,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         parser.error("give a folder of models, or --model_config_file")
     if flags.directory is not None and not os.path.isdir(flags.directory):
         parser.error(f"{flags.directory} is no folder; `kgen.serving.export` makes one")
+    if flags.directory is not None and list(pathlib.Path(flags.directory).glob("*/saved_model.pb")):
+        parser.error(f"{flags.directory} holds the versions of one model: give the folder above it")
     return flags
 
 
