@@ -3,6 +3,7 @@
 import importlib
 import os
 import pathlib
+import sys
 import warnings
 
 # What each needs beside kgen's own requirements.
@@ -33,7 +34,7 @@ def is_at_hand(library, threads=0):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 if module.startswith("torchvision"):
-                    _declare_operations_of_torchvision()
+                    _import_torchvision()
                 importlib.import_module(module)
         except (ImportError, RuntimeError, OSError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -72,17 +73,24 @@ def _set_up_torch(threads):
         torch.set_float32_matmul_precision("high")
 
 
-def _declare_operations_of_torchvision():
-    """Let torchvision be imported beside a PyTorch of another build, such as that for CPUs.
+def _import_torchvision():
+    """Import it beside a PyTorch of another build too, such as that for CPUs.
 
     Its compiled operations cannot be loaded then, and the import fails as it describes them to
-    PyTorch. The transforms use none of them.
+    PyTorch, unless somebody has declared them. The transforms use none of them.
     """
     import torch
 
-    for name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, name):
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        for name in ("nms", "qnms"):
             torch.library.define(
                 f"torchvision::{name}",
                 "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
             )
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        importlib.import_module("torchvision")

@@ -10,6 +10,7 @@ well.
 import collections
 import dataclasses
 import pathlib
+import re
 import shutil
 import time
 
@@ -36,6 +37,9 @@ class Config:
     folder: str = option("runs/benchmarks/profile", "where the profiles go")
 
 
+ITERATORS = "making iterators"
+
+
 def seconds_by_operation(folder):
     """Time in each kind of operation, all threads together.
 
@@ -43,18 +47,27 @@ def seconds_by_operation(folder):
         folder: what was given to `tf.profiler.experimental.start`.
 
     Returns:
-        collections.Counter of kind, such as "Conv2D", to seconds.
+        collections.Counter of kind, such as "Conv2D", to seconds; `ITERATORS` has those before the
+        first step, in which tf.data makes its iterators.
     """
     seconds = collections.Counter()
     for path in pathlib.Path(folder).rglob("*.xplane.pb"):
         for plane in xplane_pb2.XSpace.FromString(path.read_bytes()).planes:
             for line in plane.lines:
                 for event in line.events:
-                    # An operation of a graph is called "its name:its kind".
-                    name, _, kind = plane.event_metadata[event.metadata_id].name.rpartition(":")
-                    if name and kind.isidentifier() and kind[0].isupper():
-                        seconds[kind] += 1e-12 * event.duration_ps
+                    kind = _kind(plane.event_metadata[event.metadata_id].name)
+                    seconds[kind] += 1e-12 * event.duration_ps
+    del seconds[None]
     return seconds
+
+
+def _kind(event):
+    """The kind of operation of an event, or None if it is none."""
+    if event == "MakeIterator::RootDataset":
+        return ITERATORS
+    # An operation of a graph is called "its name:its kind"; oneDNN's have a prefix.
+    match = re.fullmatch(r"[^:]+:(?:_MklNative|_Mkl|_)?([A-Z]\w*)", event)
+    return match and match[1]
 
 
 def profile(train, folder):
@@ -84,11 +97,13 @@ def main(config):
         folder = pathlib.Path(config.folder) / name.replace(" ", "_")
         seconds, operations = profile(make(), folder)
         found[name] = dict(seconds=seconds, operations=operations)
+        iterators = operations.pop(ITERATORS, 0.0)
         busy = sum(operations.values())
         milliseconds = 1e3 / config.num_batches
         print(
             f"\n{name}, {contender}: {milliseconds * seconds:.2f} ms a step under the profiler, "
-            f"{milliseconds * busy:.2f} ms of operations on all threads"
+            f"{milliseconds * busy:.2f} ms of operations on all threads; before the first step "
+            f"{1e3 * iterators:.0f} ms went into making iterators"
         )
         for kind, share in operations.most_common(config.num_operations):
             print(f"  {kind:40} {milliseconds * share:9.3f} ms a step {share / busy:8.1%}")

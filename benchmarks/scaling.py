@@ -15,6 +15,7 @@ import tempfile
 
 from benchmarks import machine, probes, results
 from kgen import recipe
+from kgen.data.quiet import quiet_preparation
 from kgen.recipe import option
 
 
@@ -62,7 +63,8 @@ def by_images(config):
         folder = config.data_dir or stack.enter_context(tempfile.TemporaryDirectory())
         for size in sizes:
             builder = SyntheticImages(config=str(size), data_dir=folder)
-            builder.download_and_prepare()
+            with quiet_preparation():
+                builder.download_and_prepare()
             shards = len(list(pathlib.Path(builder.data_dir).glob("*tfrecord*")))
             # An epoch of the largest takes minutes; one is enough to see whether memory is flat.
             rounds = config.num_rounds if size < 100_000 else 1

@@ -20,7 +20,10 @@ ONE_DRAW = "one draw a batch"
 
 
 def transforms():
-    """Both views: `kgen.data.grey_augmentation(image_shape, flip=True)` in torchvision."""
+    """Both views: `kgen.data.grey_augmentation(image_shape, flip=True)` in torchvision.
+
+    Its crops are rounded to whole pixels, and its brightness multiplies.
+    """
     view = v2.Compose(
         [
             v2.RandomResizedCrop(28, scale=(0.25, 1.0), antialias=False),
