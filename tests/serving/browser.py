@@ -37,6 +37,8 @@ class Browser:
             f"--window-size={width},{height}",
         ]
         options = {"browserName": "chrome", "goog:chromeOptions": {"args": flags}}
+        # The tests' proxy has a certificate of its own.
+        options["acceptInsecureCerts"] = True
         options["goog:loggingPrefs"] = {"browser": "ALL"}
         session = _ask(self._session, {"capabilities": {"alwaysMatch": options}})
         self._session += f"/{session['sessionId']}"

@@ -134,7 +134,7 @@ def _unknown_output(draw, message, name):
 
 def _large_batch_proto(draw, message, name):
     signature = message.model_spec.signature_name
-    array = draw(arrays(signature, draw(st.integers(MAX_BATCH_SIZE + 1, 40))))
+    array = draw(arrays(signature, draw(st.integers(MAX_BATCH_SIZE + 1, 60))))
     message.inputs[name].CopyFrom(to_proto(array))
     return {"allowed": {"INVALID_ARGUMENT"}}
 

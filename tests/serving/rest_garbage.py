@@ -174,7 +174,7 @@ def _other_version(draw, document, name):
 
 
 def _large_batch(draw, document, name):
-    count = draw(st.integers(MAX_BATCH_SIZE + 1, 40))
+    count = draw(st.integers(MAX_BATCH_SIZE + 1, 60))
     return _change(draw, document, name, lambda value: [value[0]] * count)
 
 

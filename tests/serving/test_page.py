@@ -11,6 +11,7 @@ from cases import CASES
 from kgen import serving
 from kgen.serving import local
 from tests.serving import browser
+from tests.serving import proxy as proxies
 
 NAMES = ("vae", "conditional_gan", "gated_pixelcnn", "simclr")
 SEED = 5
@@ -112,7 +113,8 @@ def test_the_models_are_listed_and_described(page, models):
         )
         assert shown == ["about", *sections[name]], name
         assert window.run(IS_VISIBLE, "#labels") == (name in ("conditional_gan", "gated_pixelcnn"))
-    assert "embeddings" in window.run(TEXT, "#kind") and "Client" in window.run(TEXT, "#kind")
+        text = window.run(TEXT, "#kind")
+        assert ("embeddings" in text and "Client" in text) == (name == "simclr")
 
 
 def test_sampling_is_that_of_python(page, models):
@@ -225,6 +227,27 @@ def test_a_server_elsewhere_must_allow_the_page(page, window, address, folder, m
         window.wait(IS_VISIBLE, "#message")
         assert "--rest_api_enable_cors_support" in window.run(TEXT, "#message")
         window.errors()
+
+
+def test_behind_the_proxy_the_page_asks_for_the_token(window, folder, models, tmp_path):
+    proxies.find_nginx()
+    with local.serving(folder) as server:
+        addresses = dict(grpc_address=server.grpc_address, rest_address=server.rest_address)
+        with proxies.proxy(tmp_path, **addresses) as port:
+            window.open(f"https://localhost:{port}/?model=vae")
+            window.wait(IS_VISIBLE, "#message")
+            assert "token" in window.run(TEXT, "#message")
+            assert window.run(IS_VISIBLE, "#token")
+            window.errors()
+            window.run(SET, "#token", proxies.TOKEN)
+            window.click("#connection [type=submit]")
+            window.wait(IS_VISIBLE, "#about")
+            window.run(SET, "#seed", SEED)
+            window.run(SET, "#count", 2)
+            shown = draw(window, "#sample", "#samples", 2)
+            np.testing.assert_allclose(shown, models["vae"].sample(2, seed=SEED), **CLOSE)
+            # The proxy's Content-Security-Policy stops nothing that the page needs.
+            assert window.errors() == []
 
 
 def test_it_fits_a_phone_and_loads_nothing_from_elsewhere(page, window, address):

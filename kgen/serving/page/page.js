@@ -314,6 +314,7 @@ async function attempt(button, action) {
     // An answer for a model that is no longer open concerns nobody.
     if (asked && model && asked !== model) return;
     message.textContent = error.message;
+    if (error.status === 401) element("token").closest("details").open = true;
     message.hidden = false;
   } finally {
     if (button) button.disabled = false;

@@ -29,7 +29,9 @@ async function call({ address, token }, path, body) {
   } catch {
     throw new Error(`${address} answered ${response.status} ${readable(text)}`);
   }
-  if (!response.ok) throw new Error(inWords(response.status, content));
+  if (!response.ok) {
+    throw Object.assign(new Error(inWords(response.status, content)), { status: response.status });
+  }
   return content;
 }
 
