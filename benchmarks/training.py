@@ -52,11 +52,27 @@ def measure(family, name, case, config):
 
     Returns:
         dict with `images_per_second` (contender -> one figure a round), `ratios` (list of dicts),
-        `megabytes` (contender -> list of the peaks of its steps, one a process, and of its
-        processes) and `memory_ratios`.
+        `megabytes` (contender -> dict of the peaks of its steps and of its processes, one a
+        process) and `memory_ratios`; None if no contender is left.
     """
-    keras.utils.set_random_seed(0)
     config = dataclasses.replace(config, batch_size=config.batch_size or case.batch_size)
+    speeds, library_of = _speeds(family, case, config)
+    if not speeds:
+        return None
+    found = dict(
+        images_per_second=speeds,
+        ratios=list(verdicts.ratios(speeds, library_of, case.torch_goal)),
+    )
+    if config.memory_runs and memory.is_known():
+        found["megabytes"] = megabytes(family, name, library_of, config)
+        steps = {key: value["step"] for key, value in found["megabytes"].items()}
+        found["memory_ratios"] = list(verdicts.memory_ratios(steps, library_of))
+    return found
+
+
+def _speeds(family, case, config):
+    """Images a second, a figure a round, and the library, of each contender."""
+    keras.utils.set_random_seed(0)
     images = synthetic_images(config.num_batches * config.batch_size, case.num_levels)
     trainers, library_of = {}, {}
     for library in config.libraries.split(","):
@@ -65,21 +81,8 @@ def measure(family, name, case, config):
             train = make()
             if train is not None:
                 trainers[contender], library_of[contender] = train, library
-    if not trainers:
-        return None
     seconds = interleaved.seconds_by_round(trainers, config.num_rounds)
-    speeds = {name: [len(images) / s for s in values] for name, values in seconds.items()}
-    found = dict(
-        images_per_second=speeds,
-        ratios=list(verdicts.ratios(speeds, library_of, case.torch_goal)),
-    )
-    if config.memory_runs and memory.is_known():
-        # A process of its own should not share its cores with workers of a loader.
-        trainers.clear()
-        found["megabytes"] = megabytes(family, name, library_of, config)
-        steps = {key: value["step"] for key, value in found["megabytes"].items()}
-        found["memory_ratios"] = list(verdicts.memory_ratios(steps, library_of))
-    return found
+    return {name: [len(images) / s for s in values] for name, values in seconds.items()}, library_of
 
 
 def megabytes(family, case, library_of, config):

@@ -143,7 +143,8 @@ def test_garbage_over_rest(served, seen, request):
     run()
     connection.close()
     report(seen)
-    assert NUM_REQUESTS < DEFAULT or {kind for kind, _ in seen} == set(REST_KINDS)
+    # hypothesis does not draw evenly: a small run may miss a kind.
+    assert NUM_REQUESTS < 10_000 or {kind for kind, _ in seen} == set(REST_KINDS)
     served.check_alive()
 
 
@@ -186,7 +187,8 @@ def test_garbage_over_grpc(served, seen):
 
         run()
     report(seen)
-    assert NUM_REQUESTS < DEFAULT or {kind for kind, _ in seen} == set(GRPC_KINDS)
+    # hypothesis does not draw evenly: a small run may miss a kind.
+    assert NUM_REQUESTS < 10_000 or {kind for kind, _ in seen} == set(GRPC_KINDS)
     served.check_alive()
 
 

@@ -72,7 +72,7 @@ def server(version_dir, tmp_path_factory):
     serving.export(model, directory / "mixed", check=False, warmup_batch_sizes=(1,))
     flags = [
         f"--max_request_bytes={MAX_REQUEST_BYTES}",
-        "--max_batch_size=8",
+        "--max_batch_size=32",
         "--rest_api_timeout_in_ms=1000",
         "--rest_api_enable_cors_support",
     ]
@@ -352,9 +352,9 @@ def test_grpc_refusals(stub):
         assert "expected float[-1, 4]" in details and received in details
     code, details = refused(*decode, latents=LATENTS.astype(np.float64))
     assert code == "INVALID_ARGUMENT" and "type double" in details
-    code, details = refused(*decode, latents=np.zeros((9, LATENT_DIM), np.float32))
+    code, details = refused(*decode, latents=np.zeros((33, LATENT_DIM), np.float32))
     assert code == "INVALID_ARGUMENT"
-    assert details == "Task size 9 is larger than maximum input batch size 8"
+    assert details == "Task size 33 is larger than maximum input batch size 32"
     assert refused(*decode, latents=np.zeros(MAX_REQUEST_BYTES, np.uint8))[0] == (
         "RESOURCE_EXHAUSTED"
     )
@@ -432,7 +432,7 @@ def test_rest_refusals(server):
         ({"instances": [{"latents": latents[0]}, latents[0]]}, "Expecting object but got list"),
         ({"instances": [latents[0], {"latents": latents[0]}]}, "Expecting value/list but got"),
         ({"inputs": {"none": 1}}, "Missing named input: latents in 'inputs' object."),
-        ({"instances": latents * 3}, "Task size 9 is larger than maximum input batch size 8"),
+        ({"instances": latents * 11}, "Task size 33 is larger than maximum input batch size 32"),
     ]
     for body, message in table:
         if isinstance(body, dict):

@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit status."""
     flags = _parse(arguments)
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO, stream=sys.stderr)
-    # It prints a traceback for each message that is none; the client is told.
+    # It writes a traceback for each message that cannot be parsed: whoever sends them fills a disk.
     logging.getLogger("grpc._common").setLevel(logging.CRITICAL)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
