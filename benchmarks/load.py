@@ -70,7 +70,7 @@ def sources(answer, references):
 def _equal_rows(answer, reference):
     equal = True
     for key, values in answer.items():
-        if values.dtype == object:
+        if values.dtype.kind in "OS":
             rows = values == reference[key]
         else:
             rows = np.isclose(values, reference[key], rtol=TOLERANCE, atol=TOLERANCE)

@@ -184,9 +184,11 @@ def _large_body(draw, document, name):
 
 
 def _other_path(draw, document, name):
-    # At "/" is the page.
-    path = "/" + "/".join(draw(st.lists(names.filter(bool), min_size=1, max_size=5)))
-    return {"method": draw(st.sampled_from(["GET", "POST"])), "path": path, "allowed": {400, 404}}
+    path = "/" + "/".join(draw(st.lists(names, max_size=5)))
+    if draw(st.booleans()):
+        return {"path": path, "allowed": {400, 404}}
+    # Some, such as "/.", lead to the page.
+    return {"method": "GET", "path": path, "allowed": {200, 400, 404}}
 
 
 def _other_method(draw, document, name):

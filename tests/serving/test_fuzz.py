@@ -118,24 +118,27 @@ def seen():
     return collections.Counter()
 
 
-def test_garbage_over_rest(served, seen):
+def test_garbage_over_rest(served, seen, request):
     connection = http.client.HTTPConnection(served.host, timeout=60)
+    request.addfinalizer(connection.close)
 
     @fuzz(0.45)
-    @given(request=rest_requests())
-    def run(request):
+    @given(garbage=rest_requests())
+    def run(garbage):
         try:
-            status, kind, answer = send(connection, request)
+            status, kind, answer = send(connection, garbage)
         except (http.client.RemoteDisconnected, ConnectionError):
             # An answer may close the connection; a second attempt is on a new one.
             connection.close()
-            status, kind, answer = send(connection, request)
-        assert status in request.allowed, (request.kind, status, answer[:300])
-        if status != 200 and request.method != "HEAD":
+            status, kind, answer = send(connection, garbage)
+        assert status in garbage.allowed, (garbage.kind, status, answer[:300])
+        if status != 200 and garbage.method != "HEAD":
             assert kind == "application/json"
             error = json.loads(answer)["error"]
             assert isinstance(error, str) and error
-        seen[request.kind, status] += 1
+        if status == 200 and garbage.kind == "unknown path":
+            assert answer.startswith(b"<!doctype html>")
+        seen[garbage.kind, status] += 1
 
     run()
     connection.close()
