@@ -54,11 +54,22 @@ def arrays(draw, signature, num_rows=None):
     return generator.random((count, *shape), np.float32)
 
 
-# What is sent to either port, as it is.
+# What is sent to either port, as it is: some bytes, others that many times, and more bytes.
 raw_bytes = st.one_of(
-    st.binary(max_size=2000),
-    st.binary(max_size=500).map(lambda data: b"POST /v1/models HTTP/1.1\r\n" + data),
-    st.binary(max_size=500).map(lambda data: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + data),
-    st.binary(max_size=100).map(lambda data: b"GET /" + data * 700 + b" HTTP/1.1\r\n\r\n"),
-    st.binary(max_size=20).map(lambda data: b"GET / HTTP/1.1\r\n" + (data + b": x\r\n") * 200),
+    st.tuples(st.just(b""), st.binary(max_size=2000), st.just(1), st.just(b"")),
+    st.tuples(
+        st.sampled_from([b"POST /v1/models HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]),
+        st.binary(max_size=500),
+        st.just(1),
+        st.just(b""),
+    ),
+    st.tuples(
+        st.just(b"GET /"), st.binary(max_size=100), st.just(700), st.just(b" HTTP/1.1\r\n\r\n")
+    ),
+    st.tuples(
+        st.just(b"GET / HTTP/1.1\r\n"),
+        st.binary(max_size=20).map(lambda data: data + b": x\r\n"),
+        st.just(200),
+        st.just(b"\r\n"),
+    ),
 )
