@@ -64,10 +64,11 @@ class BYOL(TwoViews, ObjectiveModel):
     def objective(self, x, y=None, training=False):
         """The squared distance of the normalized vectors, the sum over both directions."""
         both = self._both(x)
-        online = self.projector(self.encoder(both, training=training), training=training)
-        predictions = self.predictor(online, training=training)
+        # First: the losses of layers that the networks keep are those of their last call.
         encoded = self._target_encoder(both, training=training)
         targets = tf.stop_gradient(self._target_projector(encoded, training=training))
+        online = self.projector(self.encoder(both, training=training), training=training)
+        predictions = self.predictor(online, training=training)
         of_first, of_second = tf.split(predictions, 2, axis=0)
         first, second = tf.split(targets, 2, axis=0)
         return {"loss": losses.byol(of_first, second) + losses.byol(of_second, first)}

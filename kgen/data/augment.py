@@ -177,7 +177,9 @@ def _sometimes(layers, probability):
 
 
 def _jitter_reach(strength):
-    return 0.8 * checks.at_least("strength", strength, 0.0)
+    if checks.at_least("strength", strength, 0.0) > 1.25:
+        raise ValueError(f"strength must be in [0, 1.25], received {strength!r}.")
+    return 0.8 * strength
 
 
 def _pipeline(dataset, finish):
