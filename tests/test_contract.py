@@ -15,7 +15,16 @@ from kgen.serving import model_card
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 # One model of each base is enough where the bases alone do the work; GANs differentiate gradients.
-EACH_BASE = ("vae", "vqvae", "adversarial_autoencoder", "gan", "wgan_gp", "pixelcnn_plus_plus")
+EACH_BASE = (
+    "vae",
+    "vqvae",
+    "adversarial_autoencoder",
+    "gan",
+    "wgan_gp",
+    "pixelcnn_plus_plus",
+    "moco",
+    "cpc",
+)
 each_base = pytest.mark.parametrize(
     "case",
     [case for case in CASES if case.name in EACH_BASE],

@@ -30,6 +30,9 @@ class BYOL(TwoViews, ObjectiveModel):
         ValueError: for networks that do not give vectors or do not fit, or a momentum outside
             [0, 1].
 
+    Batch normalization sees both views at once, where the paper normalizes each by itself: one pass
+    over both costs less.
+
     Reference: Grill et al. 2020, "Bootstrap Your Own Latent: A New Approach to Self-Supervised
     Learning", eq. 1 and 2.
     """

@@ -33,7 +33,7 @@ class MoCo(TwoViews, ObjectiveModel):
 
     Raises:
         ValueError: for networks that do not give vectors or do not fit, an argument out of range,
-            or in `fit` a batch that does not divide the queue.
+            or in `fit` a first batch that does not divide the queue.
 
     The paper shuffles the batch among devices, lest a device's batch statistics betray the
     positive. Here statistics are those of the whole batch where the layers are synchronized, as in
