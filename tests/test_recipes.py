@@ -20,7 +20,7 @@ from kgen import callbacks, serving
 from kgen.serving import model_card
 
 ROOT = pathlib.Path(__file__).parent.parent
-RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.py"))
+RECIPES = sorted({path.stem for path in (ROOT / "recipes").glob("*.py")} - {"table"})
 
 
 def folders(tmp_path):
@@ -33,6 +33,8 @@ def classifier_dir(tmp_path_factory):
     return str(tmp_path_factory.mktemp("classifiers"))
 
 
+# After the three steps of a tiny run every projection looks collapsed.
+@pytest.mark.filterwarnings("ignore:The representation has collapsed:RuntimeWarning")
 @pytest.mark.parametrize("name", RECIPES)
 def test_tiny(name, classifier_dir, tmp_path):
     module = importlib.import_module(f"recipes.{name}")

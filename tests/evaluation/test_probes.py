@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from kgen.evaluation import (
     batched_probe,
+    class_balanced_subset,
     keras_linear_probe,
     knn_probe,
     linear_probe,
@@ -247,7 +248,7 @@ def test_subsets_are_balanced_and_nested():
     labels = np.repeat([3, 5, 8], [50, 49, 1])
     sizes, before = [], set()
     for fraction in (0.01, 0.09, 0.6, 1.0):
-        chosen = probes._balanced(labels, fraction, np.random.default_rng(0))
+        chosen = class_balanced_subset(labels, fraction)
         assert len(set(chosen)) == len(chosen) and before <= set(chosen)
         before = set(chosen)
         sizes.append([int((labels[chosen] == one).sum()) for one in (3, 5, 8)])
