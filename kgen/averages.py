@@ -5,7 +5,7 @@ import tensorflow as tf
 
 
 class AveragedWeights:
-    """Averages of a network's trainable weights, and the network's outputs under them.
+    """Averages of a network's weights, frozen ones included, and its outputs under them.
 
         w <- decay w + (1 - decay) w_network
 
@@ -21,7 +21,9 @@ class AveragedWeights:
     def __init__(self, model, network, name="average"):
         self.network = network
         self.variables = []
-        for index, variable in enumerate(network.trainable_variables):
+        # By identity: which of them are trainable changes when a layer is frozen.
+        self._of = {}
+        for index, variable in enumerate(_weights(network)):
             average = model.add_weight(
                 name=f"{name}_{index}_{variable.name}",
                 shape=variable.shape,
@@ -32,19 +34,32 @@ class AveragedWeights:
             )
             average.assign(variable)
             self.variables.append(average)
+            self._of[id(variable)] = average
 
     def move(self, decay):
         """Move the averages; `decay` is a float or a float32 scalar."""
-        for average, variable in zip(self.variables, self.network.trainable_variables, strict=True):
+        for average, variable in zip(self.variables, _weights(self.network), strict=True):
             old, new = tf.convert_to_tensor(average), tf.convert_to_tensor(variable)
             average.assign(new + decay * (old - new))
 
     def __call__(self, inputs, training=False):
         """The network's outputs under the averages; no state of the network moves."""
         outputs, _ = self.network.stateless_call(
-            [tf.convert_to_tensor(average) for average in self.variables],
-            [tf.convert_to_tensor(value) for value in self.network.non_trainable_variables],
+            self._values(self.network.trainable_variables),
+            self._values(self.network.non_trainable_variables),
             inputs,
             training=training,
         )
         return keras.tree.map_structure(lambda value: tf.cast(value, tf.float32), outputs)
+
+    def _values(self, variables):
+        return [
+            tf.convert_to_tensor(self._of.get(id(variable), variable)) for variable in variables
+        ]
+
+
+def _weights(network):
+    """The weights that are trainable where nothing is frozen."""
+    layers = network._flatten_layers()
+    weights = (variable for layer in layers for variable in layer._trainable_variables)
+    return list({id(variable): variable for variable in weights}.values())

@@ -206,7 +206,8 @@ class BaseModel(keras.Model):
         """
         checks.first_batch(self, x, y, batch_size=batch_size)
         if kwargs.get("validation_data") is not None:
-            checks.validation_data(self, kwargs["validation_data"])
+            size = kwargs.get("validation_batch_size") or batch_size
+            checks.validation_data(self, kwargs["validation_data"], size)
         self._check_strategy(x, batch_size)
         callbacks = kwargs.pop("callbacks", None) or []
         if not isinstance(callbacks, keras.callbacks.CallbackList):
@@ -219,7 +220,7 @@ class BaseModel(keras.Model):
     def evaluate(self, x=None, y=None, **kwargs):
         """Keras' `evaluate`: means of the terms, in nats an image where they are likelihoods."""
         if "_use_cached_eval_dataset" not in kwargs:
-            checks.first_batch(self, x, y, training=False)
+            checks.first_batch(self, x, y, batch_size=kwargs.get("batch_size"), training=False)
         return super().evaluate(x, y, **kwargs)
 
     def predict(self, x, batch_size=None, **kwargs):

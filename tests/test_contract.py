@@ -15,7 +15,16 @@ from kgen.serving import model_card
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 # One model of each base is enough where the bases alone do the work; GANs differentiate gradients.
-EACH_BASE = ("vae", "vqvae", "adversarial_autoencoder", "gan", "wgan_gp", "pixelcnn_plus_plus")
+EACH_BASE = (
+    "vae",
+    "vqvae",
+    "adversarial_autoencoder",
+    "gan",
+    "wgan_gp",
+    "pixelcnn_plus_plus",
+    "moco",
+    "cpc",
+)
 each_base = pytest.mark.parametrize(
     "case",
     [case for case in CASES if case.name in EACH_BASE],
@@ -179,7 +188,7 @@ def test_mixed_precision(case, policy, tmp_path):
     data = examples(case)
     history = model.fit(*data, batch_size=8, epochs=2, verbose=0).history
     assert all(np.isfinite(values).all() for values in history.values())
-    assert np.isfinite(model.predict(data[0], verbose=0)).all()
+    assert np.isfinite(model.predict(images(case), verbose=0)).all()
     assert all(variable.dtype == "float32" for variable in model.trainable_variables)
     if policy == "mixed_float16":
         assert all(

@@ -15,7 +15,8 @@ def at_least(name, value, minimum):
 
 def positive_number(name, value):
     """Returns `value` as a float, or raises ValueError if it is not finite and above 0."""
-    at_least(name, value, 0.0)
+    if not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
+        raise ValueError(f"{name} must be a number, received {value!r}.")
     if not 0.0 < value < float("inf"):
         raise ValueError(f"{name} must be a finite number above 0, received {value!r}.")
     return float(value)

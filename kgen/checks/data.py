@@ -87,10 +87,10 @@ def first_batch(model, x, y=None, *, batch_size=None, training=True, with_labels
         )
 
 
-def validation_data(model, data):
+def validation_data(model, data, batch_size=None):
     """Check the first batch of what `fit` was given as `validation_data`; see `first_batch`."""
     data = data if isinstance(data, (tuple, list)) else (data,)
-    first_batch(model, *data[:2], training=False)
+    first_batch(model, *data[:2], batch_size=batch_size, training=False)
 
 
 def _peek(x, y=None):
@@ -138,7 +138,7 @@ def _enough_pairs(model, size, count, training):
             f"{name} compares the images of a batch with one another, received a batch of {size}. "
             "Use a batch_size of at least 2; the larger, the better."
         )
-    if training and count % size == 1:
+    if count % size == 1:
         raise ValueError(
             f"The last batch has 1 of {count} images, but {name} compares the images of a batch "
             "with one another. Leave it out, or choose another batch_size."

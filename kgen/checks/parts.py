@@ -23,7 +23,7 @@ def network(role, value):
 def vector_network(role, value):
     """Return `value`, or raise ValueError if it is not a built network that gives vectors."""
     received = network(role, value).output_shape
-    if len(received) != 2:
+    if len(received) != 2 or not isinstance(received, tuple) or received[-1] is None:
         raise ValueError(
             f"{role} '{value.name}' must give vectors (batch, size), received outputs of shape "
             f"{received}. End it with keras.layers.Flatten or a pooling layer; a model of "

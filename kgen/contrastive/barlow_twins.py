@@ -29,6 +29,9 @@ class BarlowTwins(TwoViews, ObjectiveModel):
     Raises:
         ValueError: for networks that do not give vectors or do not fit.
 
+    Batch normalization sees both views at once, where the paper normalizes each by itself: one pass
+    over both costs less.
+
     Reference: Zbontar, Jing, Misra, LeCun & Deny 2021, "Barlow Twins: Self-Supervised Learning via
     Redundancy Reduction", eq. 1 and 2.
     """

@@ -30,6 +30,9 @@ class BYOL(TwoViews, ObjectiveModel):
         ValueError: for networks that do not give vectors or do not fit, or a momentum outside
             [0, 1].
 
+    Batch normalization sees both views at once, where the paper normalizes each by itself: one pass
+    over both costs less.
+
     Reference: Grill et al. 2020, "Bootstrap Your Own Latent: A New Approach to Self-Supervised
     Learning", eq. 1 and 2.
     """
@@ -64,10 +67,11 @@ class BYOL(TwoViews, ObjectiveModel):
     def objective(self, x, y=None, training=False):
         """The squared distance of the normalized vectors, the sum over both directions."""
         both = self._both(x)
-        online = self.projector(self.encoder(both, training=training), training=training)
-        predictions = self.predictor(online, training=training)
+        # First: the losses of layers that the networks keep are those of their last call.
         encoded = self._target_encoder(both, training=training)
         targets = tf.stop_gradient(self._target_projector(encoded, training=training))
+        online = self.projector(self.encoder(both, training=training), training=training)
+        predictions = self.predictor(online, training=training)
         of_first, of_second = tf.split(predictions, 2, axis=0)
         first, second = tf.split(targets, 2, axis=0)
         return {"loss": losses.byol(of_first, second) + losses.byol(of_second, first)}

@@ -91,7 +91,7 @@ class CPC(Representation, ObjectiveModel):
     def _grid(self):
         """The shape `(rows, columns, dim)` of an image's vectors."""
         *size, channels = self.encoder.input_shape[1:]
-        if len(size) != 2 or channels != self.image_shape[-1]:
+        if len(size) != 2 or None in size or channels != self.image_shape[-1]:
             raise ValueError(
                 f"encoder '{self.encoder.name}' takes {self.encoder.input_shape[1:]}, expected "
                 f"patches (height, width, {self.image_shape[-1]}) of images {self.image_shape}."

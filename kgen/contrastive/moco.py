@@ -33,7 +33,7 @@ class MoCo(TwoViews, ObjectiveModel):
 
     Raises:
         ValueError: for networks that do not give vectors or do not fit, an argument out of range,
-            or in `fit` a batch that does not divide the queue.
+            or in `fit` a first batch that does not divide the queue.
 
     The paper shuffles the batch among devices, lest a device's batch statistics betray the
     positive. Here statistics are those of the whole batch where the layers are synchronized, as in
@@ -94,8 +94,9 @@ class MoCo(TwoViews, ObjectiveModel):
     def objective(self, x, y=None, training=False):
         """InfoNCE in nats; a training step also moves the queue."""
         first, second = tf.split(self._both(x), 2, axis=0)
-        queries = self.projector(self.encoder(first, training=training), training=training)
+        # First: the losses of layers that the networks keep are those of their last call.
         keys = self._key_projector(self._key_encoder(second, training=training), training=training)
+        queries = self.projector(self.encoder(first, training=training), training=training)
         queries, keys = normalized(queries), tf.stop_gradient(normalized(keys))
         queue = tf.convert_to_tensor(self.queue)
         loss = losses.info_nce(queries, keys, queue, temperature=self.temperature)
@@ -103,7 +104,7 @@ class MoCo(TwoViews, ObjectiveModel):
             # Here and not in `after_step`, which does not see the keys.
             with tf.control_dependencies([loss]):
                 new = gather(keys)
-                self.queue.assign(tf.concat([queue[tf.shape(new)[0] :], new], axis=0))
+                self.queue.assign(tf.concat([queue, new], axis=0)[-self.queue_size :])
         return {"loss": loss}
 
     def after_step(self):

@@ -29,6 +29,9 @@ class SimSiam(TwoViews, ObjectiveModel):
     Raises:
         ValueError: for networks that do not give vectors or do not fit.
 
+    Batch normalization sees both views at once, where the paper normalizes each by itself: one pass
+    over both costs less.
+
     Reference: Chen & He 2021, "Exploring Simple Siamese Representation Learning", eq. 1-4.
     """
 

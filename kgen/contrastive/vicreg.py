@@ -31,6 +31,9 @@ class VICReg(TwoViews, ObjectiveModel):
     Raises:
         ValueError: for networks that do not give vectors or do not fit, or a weight below 0.
 
+    Batch normalization sees both views at once, where the paper normalizes each by itself: one pass
+    over both costs less.
+
     Reference: Bardes, Ponce & LeCun 2022, "VICReg: Variance-Invariance-Covariance Regularization
     for Self-Supervised Learning", eq. 1-6.
     """

@@ -1,5 +1,7 @@
 """What the models of this family share: parts, verbs, endpoints, and the pairs of views."""
 
+import warnings
+
 import keras
 import tensorflow as tf
 
@@ -76,7 +78,8 @@ class TwoViews(Representation):
 
     Such a model is fitted on pairs `(first, second)` as `x`, for example from
     `kgen.data.two_views`: a data set of `((first, second),)` or `((first, second), labels)`. Labels
-    are not used.
+    are not used. Both views go through the networks as one batch, as in SimCLR, so that batch
+    normalization sees both; where a paper normalizes each view by itself, its model departs there.
     """
 
     num_views = 2
@@ -86,6 +89,7 @@ class TwoViews(Representation):
         self._set_encoder(encoder)
         self.projector = checks.vector_network("projector", projector)
         checks.takes_vectors("projector", projector, encoder)
+        warn_of_local_statistics(encoder, projector)
 
     def _both(self, x):
         """Both views as one batch, of which there are two images at least."""
@@ -126,6 +130,25 @@ class TwoViews(Representation):
             float32 `(batch, projection_dim)`.
         """
         return normalized(self.projector(self.encoder(images, training=False), training=False))
+
+
+def warn_of_local_statistics(*networks):
+    """Under several replicas, say which batch normalizations see only their replica's images."""
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return
+    local = [
+        layer.name
+        for network in networks
+        for layer in network._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization) and not layer.synchronized
+    ]
+    if local:
+        warnings.warn(
+            f"{len(local)} layers of batch normalization, the first is '{local[0]}', see only the "
+            "images of their replica: the loss is not that of one device with the whole batch. Use "
+            "keras.layers.BatchNormalization(synchronized=True).",
+            stacklevel=4,
+        )
 
 
 def normalized(values):

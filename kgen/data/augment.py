@@ -11,7 +11,7 @@ from kgen.data.row_draws import RowDraws, drawing_by_row, row_keys
 from kgen.layers import RandomApply, RandomBlur, RandomResizedCrop
 
 
-def two_views(dataset, augmentation, *, seed=0):
+def two_views(dataset, augmentation, *, seed=0, epoch=None):
     """Two augmented views of each image, for contrastive learning.
 
     What is drawn for an image is a function of (seed, epoch, place of the image in the epoch,
@@ -30,6 +30,8 @@ def two_views(dataset, augmentation, *, seed=0):
             seeds for TensorFlow's stateless generators. What else such a function draws is its own:
             `tf.random.uniform` would make other views each time, which cannot be seen from here.
         seed: int.
+        epoch: None for other views in each epoch; or an int for the views of that epoch in all of
+            them, as images to validate on need.
 
     Returns:
         tf.data.Dataset of `((first, second),)`, or of `((first, second), labels)` with the labels
@@ -37,8 +39,9 @@ def two_views(dataset, augmentation, *, seed=0):
         cardinality is kept.
 
     Raises:
-        ValueError: for a data set of anything but batches of float images, an augmentation that
-            gives anything else, and layers made for pixels of another range.
+        ValueError: for a data set of anything but batches of float images in [0, 1], of which the
+            first batch is looked at, an augmentation that gives anything else, and layers made for
+            pixels of another range.
     """
     views = functools.partial(_view, _as_function(augmentation), checks.seed(seed))
 
@@ -47,17 +50,17 @@ def two_views(dataset, augmentation, *, seed=0):
         # A bare pair would be images and labels to Keras.
         return (pair, *rest)
 
-    return _pipeline(dataset, finish)
+    return _pipeline(dataset, finish, epoch)
 
 
-def one_view(dataset, augmentation, *, seed=0):
+def one_view(dataset, augmentation, *, seed=0, epoch=None):
     """One augmented view of each image: as `two_views`, for supervised training.
 
     For instances as classes (ExemplarNetwork), let the label be the place of the image in the data:
     `kgen.data.from_arrays(images, numpy.arange(len(images)), shuffle=True)`.
 
     Args:
-        dataset, augmentation, seed: as in `two_views`.
+        dataset, augmentation, seed, epoch: as in `two_views`.
 
     Returns:
         tf.data.Dataset of images, or of `(images, labels)` with the labels as they were.
@@ -71,7 +74,7 @@ def one_view(dataset, augmentation, *, seed=0):
         images = view(epoch, indices, images)
         return (images, *rest) if rest else images
 
-    return _pipeline(dataset, finish)
+    return _pipeline(dataset, finish, epoch)
 
 
 def grey_augmentation(image_shape, *, flip=False, scale=(0.25, 1.0), strength=0.5):
@@ -177,10 +180,12 @@ def _sometimes(layers, probability):
 
 
 def _jitter_reach(strength):
-    return 0.8 * checks.at_least("strength", strength, 0.0)
+    if checks.at_least("strength", strength, 0.0) > 1.25:
+        raise ValueError(f"strength must be in [0, 1.25], received {strength!r}.")
+    return 0.8 * strength
 
 
-def _pipeline(dataset, finish):
+def _pipeline(dataset, finish, epoch):
     """Number the images of an epoch and map `finish(epoch, indices, images, *rest)`."""
     _check_dataset(dataset)
 
@@ -192,7 +197,10 @@ def _pipeline(dataset, finish):
         return start + size, (indices, *batch)
 
     # Zipped, not nested in a flat_map: what is nested is optimized once more in each epoch.
-    epochs = tf.data.Dataset.from_tensors(0).map(lambda _: current_epoch())
+    fixed = None if epoch is None else tf.constant(epoch, tf.int64)
+    epochs = tf.data.Dataset.from_tensors(0).map(
+        lambda _: current_epoch() if fixed is None else fixed
+    )
     epochs = epochs.flat_map(lambda epoch: tf.data.Dataset.from_tensors(epoch).repeat())
     numbered = dataset.scan(tf.constant(0, tf.int64), number)
     views = tf.data.Dataset.zip(epochs, numbered).map(
@@ -288,3 +296,6 @@ def _check_dataset(dataset):
         raise ValueError(
             f"{what} with labels, received dtype {images.dtype.name}. Divide integers by 255."
         )
+    # Clipped views would no longer show that pixels were out of range.
+    for batch in dataset.take(1):
+        checks.images(batch[0] if isinstance(batch, tuple) else batch)

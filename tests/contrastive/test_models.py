@@ -263,3 +263,52 @@ def test_keras_application_as_encoder():
     moved = [np.abs(a - b).max() > 0 for a, b in zip(before, values(model.variables), strict=True)]
     # Not each: ReLUs may be dead, and images of 32 pixels end in a map of one.
     assert np.mean(moved) > 0.9
+
+
+def momentum_models():
+    return {
+        "moco": lambda encoder, projector: kgen.MoCo(encoder, projector, queue_size=8),
+        "byol": lambda encoder, projector: kgen.BYOL(encoder, projector, dense((3,), 4, 3)),
+    }
+
+
+@pytest.mark.parametrize("name", ["moco", "byol"])
+def test_an_encoder_may_be_frozen_and_thawed(name, tmp_path):
+    """Which weights are trainable may change; what is averaged may not."""
+    model = trained(momentum_models()[name](*parts()))
+    count = len(model.variables)
+    model.encoder.trainable = False
+    trained(model)
+    before = values(model.encoder.variables)
+    model.fit(VIEWS, batch_size=4, verbose=0)
+    for mine, old in zip(model.encoder.variables, before, strict=True):
+        np.testing.assert_array_equal(mine, old)
+    model.save(tmp_path / "frozen.keras")
+    restored = keras.saving.load_model(tmp_path / "frozen.keras")
+    assert len(restored.variables) == count
+    expected = model.evaluate(VIEWS, verbose=0, return_dict=True)["loss"]
+    # Another graph may sum in another order.
+    loss = restored.evaluate(VIEWS, verbose=0, return_dict=True)["loss"]
+    assert loss == pytest.approx(expected, rel=1e-5)
+    model.encoder.trainable = True
+    trained(model).fit(VIEWS, batch_size=4, verbose=0)
+    assert np.abs(values(model.encoder.variables)[0] - before[0]).max() > 0
+
+
+def test_a_batch_larger_than_the_queue_fills_it():
+    """Batches of a generator cannot be checked beforehand."""
+    model = trained(kgen.MoCo(*parts(), queue_size=3))
+    model.fit(((VIEWS,) for _ in range(3)), steps_per_epoch=1, verbose=0)
+    assert tuple(np.asarray(model.queue).shape) == (3, 3)
+
+
+@pytest.mark.parametrize("name", ["moco", "byol"])
+def test_losses_that_layers_keep_count(name):
+    """An activity regularizer of the encoder, whose weights another call uses as well."""
+    losses_of = {}
+    for weight in (0.0, 0.5):
+        keras.utils.set_random_seed(0)
+        encoder = dense(SHAPE, 5, activity_regularizer=keras.regularizers.L2(weight))
+        model = trained(momentum_models()[name](encoder, dense((5,), 4, 3)))
+        losses_of[weight] = model.evaluate(VIEWS, verbose=0, return_dict=True)["loss"]
+    assert losses_of[0.5] > losses_of[0.0] + 1e-3

@@ -359,3 +359,20 @@ def test_bad_arguments():
         colour_augmentation((8, 8, 1))
     with pytest.raises(ValueError, match="strength must be"):
         grey_augmentation((8, 8, 1), strength=-1)
+
+
+def test_pixels_out_of_range_are_refused_before_they_are_clipped():
+    images = tf.data.Dataset.from_tensor_slices(255.0 * GREY).batch(2)
+    with pytest.raises(ValueError, match="Divide by 255"):
+        two_views(images, grey_augmentation((8, 8, 1)))
+
+
+def test_views_of_a_fixed_epoch_are_the_same_in_all():
+    views = two_views(data(), grey_augmentation((8, 8, 1)), epoch=3)
+    seen = []
+    for epoch in (0, 3):
+        set_epoch(epoch)
+        (first, _), _ = next(iter(views))
+        seen.append(first.numpy())
+    set_epoch(0)
+    np.testing.assert_array_equal(*seen)
