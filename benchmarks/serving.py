@@ -207,6 +207,8 @@ def print_load(config, figures):
             f"  {figures['published']} versions published, {figures['rolled_back']} rolled back, "
             f"answers by version: {figures['answers_by_version']}"
         )
+        if len(figures["answers_by_version"]) < 2:
+            print("  No new version was loaded in time: this shows nothing. Run for longer.")
     if figures.get("memory_mb_by_quarter"):
         quarters = figures["memory_mb_by_quarter"]
         text = ", ".join(f"{value:,.0f}" for value in quarters)
