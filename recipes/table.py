@@ -2,15 +2,15 @@
 
     python -m recipes.table
 
-`results/<file>.json` is the `metrics.json` of a run. What it lacks is in `ROWS`: a row there is a
-row of the table. In a row's figure `{name:.2f}` is the value of a metric, `{name:+-.2f}` the value
-and its standard deviation over draws, `{name:.1%}` a share in percent, and `{name.field:.2f}`
-another figure of the metric.
+`results/<file>.json` is the `metrics.json` of a run. What it lacks is in `table_rows.py`. In a
+row's figure `{name:.2f}` is the value of a metric, `{name:+-.2f}` the value and its standard
+deviation over draws, `{name:.1%}` a share in percent, and `{name.field:.2f}` another figure of it.
 """
 
-import dataclasses
 import json
 import pathlib
+
+from recipes.table_rows import ROWS
 
 FOLDER = pathlib.Path(__file__).parent
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
@@ -23,29 +23,6 @@ HEADER = (
     "training",
     "command",
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One row of the table.
-
-    Attributes:
-        file: name of the run's metrics in `results/`.
-        recipe: name of the script, without its ending.
-        flags: what the command says beyond the script.
-        paper: authors and year.
-        data: data set and what a pixel is.
-        figure: the figures, as text with fields.
-        others: the paper's number where its data is at hand, or a rival's measured on the same.
-    """
-
-    file: str
-    recipe: str
-    flags: str
-    paper: str
-    data: str
-    figure: str
-    others: str = ""
 
 
 class Number(float):
@@ -75,274 +52,6 @@ class Metric:
         return format(self.value, how)
 
 
-_EXACT = "{test_nll:.2f} nats, {test_nll.bits_per_dim:.3f} bits/dim, exact"
-_BOLD_EXACT = "{test_nll:,.1f} nats, **{test_nll.bits_per_dim:.3f}** bits/dim, exact"
-_ELBO = (
-    "ELBO **{test_elbo:,.2f}** nats ({test_elbo.bits_per_dim:.3f} bits/dim), bound with 100 "
-    "samples {test_importance_weighted_bound:,.2f} nats "
-    "({test_importance_weighted_bound.bits_per_dim:.3f} bits/dim)"
-)
-_FID = "FID {frechet_distance:+-.1f}, coverage {coverage:+-.2f}"
-_QUALITY = "precision {precision:.2f}, recall {recall:.2f}"
-_FLOOR = "{frechet_distance_of_real_images:+-.2f}"
-_KINGMA = "Kingma & Welling 2014"
-_OORD = "van den Oord et al. 2016"
-_GULRAJANI = "Gulrajani et al. 2017"
-_RING = "gaussian_ring_wgan_gp"
-_GRID = "gaussian_grid_wgan_gp"
-
-
-def _architectures(setting, strong=""):
-    """The FIDs of the four GANs of `gan_ablation.py` under one setting."""
-    names = ("dcgan", "lsgan", "wgan", "wgan_gp")
-    figures = [f"{{frechet_distance_{name}_{setting}:.1f}}" for name in names]
-    return ", ".join(figures[:-1] + [strong + figures[-1] + strong])
-
-
-def _probes(supervised=False):
-    """Linear probes on few labels before and after the training, and nearest neighbours."""
-    parts = []
-    for percent in (1, 10, 100):
-        before, after = (
-            f"{{{kind}_{percent}_percent:.1%}}"
-            for kind in ("random_initialization", "self_supervised")
-        )
-        beside = f" (supervised {{supervised_{percent}_percent:.1%}})" if supervised else ""
-        strong = "**" if percent == 1 else ""
-        parts.append(f"{percent} %: {before} to {strong}{after}{strong}{beside}")
-    neighbours = "{random_initialization_neighbours:.1%} to {self_supervised_neighbours:.1%}"
-    return (
-        f"linear probe, untrained to trained encoder, on {', '.join(parts)} of the labels; nearest "
-        f"neighbours {neighbours}; rank {{embedding_rank:.0f}} of 128"
-    )
-
-
-_FASHION = "--dataset=fashion_mnist --flip --stem_strides=2"
-_FEW = f"{_FASHION} --epochs=2 --supervised_steps=0"
-
-ROWS = [
-    Row(
-        "vae_digits",
-        "vae",
-        "",
-        _KINGMA,
-        "digits, 17 levels",
-        _ELBO + ", KL {test_kl:.2f} nats",
-    ),
-    Row(
-        "vae_fashion_mnist",
-        "vae",
-        "--dataset=fashion_mnist --binarize=threshold --likelihood=bernoulli --epochs=20",
-        _KINGMA,
-        "Fashion-MNIST, binarized at 1/2",
-        "ELBO **{test_elbo:.2f}** nats, bound with 100 samples "
-        "{test_importance_weighted_bound:.2f} nats, {active_units:.0f} of 16 latents active",
-        "-120.40, the same network in PyTorch, mean of two seeds",
-    ),
-    Row("gan_digits", "gan", "", "Goodfellow et al. 2014", "digits", _FID),
-    Row("dcgan_digits", "dcgan", "", "Radford et al. 2016", "digits", _FID),
-    Row(
-        "dcgan_fashion_mnist",
-        "dcgan",
-        "--dataset=fashion_mnist --width=32 --batch_size=128 --epochs=8",
-        "Radford et al. 2016",
-        "Fashion-MNIST",
-        "FID **{frechet_distance:.1f}** +- {frechet_distance.standard_deviation:.1f} on features "
-        "of its own classifier (test accuracy 92.4 %), 10,000 against the 10,000 test images; "
-        f"floor, 10,000 training images, {_FLOOR}; {_QUALITY}",
-    ),
-    Row("wgan_gp_digits", "wgan_gp", "", _GULRAJANI, "digits", _FID),
-    Row(
-        "wgan_gp_fashion_mnist",
-        "wgan_gp",
-        "--dataset=fashion_mnist --width=32 --discriminator_steps=2 --batch_size=128 --epochs=5",
-        _GULRAJANI,
-        "Fashion-MNIST",
-        "FID **{frechet_distance:.1f}** +- {frechet_distance.standard_deviation:.1f} after 5 "
-        f"epochs, the same classifier, counts and floor, {_FLOOR}, as DCGAN's; {_QUALITY}",
-    ),
-    Row(
-        "conditional_gan_digits",
-        "conditional_gan",
-        "",
-        "Mirza & Osindero 2014, Miyato & Koyama 2018",
-        "digits",
-        f"{_FID}, {_QUALITY}",
-    ),
-    Row(
-        "infogan",
-        "infogan",
-        "",
-        "Chen et al. 2016",
-        "digits",
-        "categories agree with the classes at **{test_matched_accuracy:.1%}** (seeds 1 and 2: 83.8 "
-        "and 74.7 %), chosen with a look at the test images",
-    ),
-    Row(
-        "mode_collapse",
-        "mode_collapse",
-        "--steps=5850",
-        "Metz et al. 2017, Gulrajani et al. 2017",
-        "8 Gaussians on a ring, 25 on a grid",
-        f"WGAN-GP: ring **{{{_RING}_modes_covered:.0f}}/8** modes, "
-        f"{{{_RING}_high_quality_share:.1%}} of its points near one; grid "
-        f"{{{_GRID}_modes_covered:.0f}}/25, {{{_GRID}_high_quality_share:.1%}}",
-    ),
-    Row(
-        "mode_collapse_grid_wgan_gp",
-        "mode_collapse",
-        "--datasets=gaussian_grid --models=wgan_gp",
-        "the same, a third longer, which is the default",
-        "25 on a grid",
-        f"WGAN-GP: **{{{_GRID}_modes_covered:.0f}}/25**, **{{{_GRID}_high_quality_share:.1%}}**",
-    ),
-    Row(
-        "gan_augmentation",
-        "gan_augmentation",
-        "",
-        "",
-        "digits",
-        "decision tree's accuracy on real test images: trained on real {accuracy_real:.3f}, on "
-        "generated {accuracy_generated:.3f}, on both {accuracy_both:.3f}, each +- 0.02",
-    ),
-    Row(
-        "gan_ablation",
-        "gan_ablation",
-        "",
-        f"{_GULRAJANI}, table of architectures",
-        "digits",
-        f"FID of DCGAN, LSGAN, WGAN, WGAN-GP: baseline {_architectures('baseline')}; no batch "
-        "normalization and constant filters in the generator "
-        f"{_architectures('plain_generator', '**')}; tanh everywhere "
-        f"{_architectures('tanh')}; those below 30 +- 0.5 to 1.3",
-    ),
-    Row("pixelcnn_digits", "pixelcnn", "", _OORD, "digits, 17 levels", _EXACT),
-    Row(
-        "gated_pixelcnn_digits",
-        "gated_pixelcnn",
-        "",
-        _OORD,
-        "digits, 17 levels",
-        "**{test_nll:.2f}** nats, **{test_nll.bits_per_dim:.3f}** bits/dim, exact, given the label",
-    ),
-    Row(
-        "gated_pixelcnn_fashion_mnist",
-        "gated_pixelcnn",
-        "--dataset=fashion_mnist --epochs=1",
-        _OORD,
-        "Fashion-MNIST, 256 levels",
-        _BOLD_EXACT + ", given the label, after 1 epoch",
-    ),
-    Row(
-        "pixelcnn_plus_plus_digits",
-        "pixelcnn_plus_plus",
-        "",
-        "Salimans et al. 2017",
-        "digits, 17 levels",
-        _EXACT,
-    ),
-    Row(
-        "pixelcnn_plus_plus_fashion_mnist",
-        "pixelcnn_plus_plus",
-        "--dataset=fashion_mnist --epochs=1 --dropout=0",
-        "Salimans et al. 2017",
-        "Fashion-MNIST, 256 levels",
-        _BOLD_EXACT + ", after 1 epoch",
-    ),
-    Row(
-        "vae_fashion_mnist_256_levels",
-        "vae",
-        "--dataset=fashion_mnist --epochs=8",
-        f"{_KINGMA}, beside the two above",
-        "Fashion-MNIST, 256 levels",
-        _ELBO.replace("**", "").replace(",.2f", ",.1f") + ", after 8 epochs",
-    ),
-    Row(
-        "made_digits",
-        "made",
-        "",
-        "Germain et al. 2015",
-        "digits, binarized at 1/2",
-        _EXACT + ", 4 masks",
-    ),
-    Row(
-        "made_orders_digits",
-        "made",
-        "--num_masks=16 --order_agnostic --learning_rate=5e-3 --epochs=200",
-        "the same, 16 orders",
-        "digits, binarized at 1/2",
-        "**{test_nll:.2f}** nats, {test_nll.bits_per_dim:.3f} bits/dim, exact",
-    ),
-    Row("pixel_rnn_digits", "pixel_rnn", "", _OORD, "digits, 17 levels", _EXACT),
-    Row(
-        "pixel_vae_digits",
-        "pixel_vae",
-        "",
-        _GULRAJANI,
-        "digits, 17 levels",
-        _ELBO.replace("**", "") + ", KL {test_kl:.2f} nats, {active_units:.0f} of 16 latents "
-        "active; `--free_bits=0`, which leaves the latents idle: ELBO -80.38",
-    ),
-    Row("simclr_digits", "simclr", "", "Chen et al. 2020", "digits", _probes(supervised=True)),
-    Row("moco_digits", "moco", "", "He et al. 2020", "digits", _probes(supervised=True)),
-    Row(
-        "exemplar_digits",
-        "exemplar",
-        "--supervised_steps=0",
-        "Dosovitskiy et al. 2014",
-        "digits",
-        _probes(),
-    ),
-    Row(
-        "exemplar_metric_digits",
-        "exemplar",
-        "--method=metric --supervised_steps=0",
-        "Doersch & Zisserman 2017",
-        "digits",
-        _probes(),
-    ),
-    Row(
-        "simsiam_digits",
-        "byol",
-        "--method=simsiam --supervised_steps=0",
-        "Chen & He 2021",
-        "digits",
-        _probes(),
-    ),
-    Row(
-        "simclr_fashion_mnist",
-        "simclr",
-        f"{_FASHION} --epochs=6 --supervised_steps=500",
-        "Chen et al. 2020",
-        "Fashion-MNIST",
-        _probes(supervised=True),
-    ),
-    Row(
-        "moco_fashion_mnist",
-        "moco",
-        f"{_FASHION} --epochs=6 --supervised_steps=50",
-        "He et al. 2020",
-        "Fashion-MNIST",
-        _probes(),
-    ),
-    *(
-        Row(f"{method}_fashion_mnist", recipe, flags, paper, "Fashion-MNIST", _probes())
-        for method, recipe, flags, paper in (
-            ("byol", "byol", _FEW, "Grill et al. 2020"),
-            ("barlow_twins", "byol", f"{_FEW} --method=barlow_twins", "Zbontar et al. 2021"),
-            ("vicreg", "byol", f"{_FEW} --method=vicreg", "Bardes et al. 2022"),
-            ("npid", "exemplar", f"{_FEW} --method=memory_bank", "Wu et al. 2018"),
-            (
-                "cpc",
-                "cpc",
-                "--dataset=fashion_mnist --flip --patch_size=8 --epochs=2 --supervised_steps=0",
-                "van den Oord et al. 2018",
-            ),
-        )
-    ),
-]
-
-
 def table(rows=ROWS, folder=FOLDER / "results"):
     """The table as Markdown.
 
@@ -367,7 +76,7 @@ def table(rows=ROWS, folder=FOLDER / "results"):
                 row.data,
                 figure,
                 row.others,
-                _training_time(content["seconds"]),
+                "" if row.resumed else _training_time(content["seconds"]),
                 f"`{command}`",
             ]
         )
@@ -398,9 +107,12 @@ def updated(text, new_table):
 
 
 def _training_time(seconds):
-    """Of all models of a run, without what measured them."""
-    seconds = sum(v for k, v in seconds.items() if k not in ("classifier", "evaluation"))
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    """Of the model, or of all models where a run trains several."""
+    if "training" in seconds:
+        total = seconds["training"]
+    else:
+        total = sum(v for k, v in seconds.items() if k != "evaluation")
+    return f"{total:.0f} s" if total < 100 else f"{total / 60:.0f} min"
 
 
 def main():
