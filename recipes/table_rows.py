@@ -292,6 +292,9 @@ ROWS = [
             ("byol", "byol", _FEW, "Grill et al. 2020"),
             ("barlow_twins", "byol", f"{_FEW} --method=barlow_twins", "Zbontar et al. 2021"),
             ("vicreg", "byol", f"{_FEW} --method=vicreg", "Bardes et al. 2022"),
+            ("simsiam", "byol", f"{_FEW} --method=simsiam", "Chen & He 2021"),
+            ("exemplar", "exemplar", _FEW, "Dosovitskiy et al. 2014"),
+            ("exemplar_metric", "exemplar", f"{_FEW} --method=metric", "Doersch & Zisserman 2017"),
             ("npid", "exemplar", f"{_FEW} --method=memory_bank", "Wu et al. 2018"),
             (
                 "cpc",

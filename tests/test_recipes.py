@@ -20,7 +20,7 @@ from kgen import callbacks, serving
 from kgen.serving import model_card
 
 ROOT = pathlib.Path(__file__).parent.parent
-RECIPES = sorted({path.stem for path in (ROOT / "recipes").glob("*.py")} - {"table"})
+RECIPES = sorted({path.stem for path in (ROOT / "recipes").glob("*.py")} - {"table", "table_rows"})
 
 
 def folders(tmp_path):

@@ -6,13 +6,13 @@ import tensorflow as tf
 from kgen import checks
 from kgen.contrastive import losses
 from kgen.contrastive.replicas import gather
-from kgen.contrastive.views import Representation, normalized
+from kgen.contrastive.views import Projected, normalized
 from kgen.networks import contrastive_encoder, projection_head
 from kgen.training import ObjectiveModel
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class NPID(Representation, ObjectiveModel):
+class NPID(Projected, ObjectiveModel):
     """Instance discrimination (Wu et al. 2018): an image among all images, by a memory bank.
 
         v = normalized projector(encoder(view)),    m_i: the bank's vector of image i
@@ -44,9 +44,7 @@ class NPID(Representation, ObjectiveModel):
         self, encoder, projector, num_instances, *, bank_momentum=0.5, temperature=0.07, **kwargs
     ):
         super().__init__(**kwargs)
-        self._set_encoder(encoder)
-        self.projector = checks.vector_network("projector", projector)
-        checks.takes_vectors("projector", projector, encoder)
+        self._set_parts(encoder, projector)
         self.num_instances = checks.integer_at_least("num_instances", num_instances, 2)
         self.bank_momentum = checks.probability("bank_momentum", bank_momentum)
         self.temperature = checks.positive_number("temperature", temperature)
@@ -90,17 +88,6 @@ class NPID(Representation, ObjectiveModel):
     def num_classes(self):
         """As many as there are images: what the labels of a batch are checked against."""
         return self.num_instances
-
-    def project(self, images):
-        """The projector's vectors, of length 1: what the bank holds.
-
-        Args:
-            images: as for `embed`.
-
-        Returns:
-            float32 `(batch, projection_dim)`.
-        """
-        return normalized(self.projector(self.encoder(images, training=False), training=False))
 
     def objective(self, x, y=None, training=False):
         """Cross entropy in nats; a training step also moves the bank's vectors of the batch."""

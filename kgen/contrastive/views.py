@@ -73,7 +73,29 @@ class Representation:
         return endpoints
 
 
-class TwoViews(Representation):
+class Projected(Representation):
+    """Mixin for models that compare images in the vectors of a `projector` behind the encoder."""
+
+    def _set_parts(self, encoder, projector):
+        """Keep the two networks, checked."""
+        self._set_encoder(encoder)
+        self.projector = checks.vector_network("projector", projector)
+        checks.takes_vectors("projector", projector, encoder)
+        warn_of_local_statistics(encoder, projector)
+
+    def project(self, images):
+        """The projector's vectors, of length 1, in which the loss compares images.
+
+        Args:
+            images: as for `embed`.
+
+        Returns:
+            float32 `(batch, projection_dim)`.
+        """
+        return normalized(self.projector(self.encoder(images, training=False), training=False))
+
+
+class TwoViews(Projected):
     """Mixin for models with an `encoder` and a `projector`, trained on two views of each image.
 
     Such a model is fitted on pairs `(first, second)` as `x`, for example from
@@ -83,13 +105,6 @@ class TwoViews(Representation):
     """
 
     num_views = 2
-
-    def _set_parts(self, encoder, projector):
-        """Keep the two networks, checked."""
-        self._set_encoder(encoder)
-        self.projector = checks.vector_network("projector", projector)
-        checks.takes_vectors("projector", projector, encoder)
-        warn_of_local_statistics(encoder, projector)
 
     def _both(self, x):
         """Both views as one batch, of which there are two images at least."""
@@ -120,17 +135,6 @@ class TwoViews(Representation):
         both = self.encoder(self._both(x), training=training)
         return tf.split(self.projector(both, training=training), 2, axis=0)
 
-    def project(self, images):
-        """The projector's vectors, of length 1, in which the loss compares images.
-
-        Args:
-            images: as for `embed`.
-
-        Returns:
-            float32 `(batch, projection_dim)`.
-        """
-        return normalized(self.projector(self.encoder(images, training=False), training=False))
-
 
 def warn_of_local_statistics(*networks):
     """Under several replicas, say which batch normalizations see only their replica's images."""
@@ -146,7 +150,7 @@ def warn_of_local_statistics(*networks):
         warnings.warn(
             f"{len(local)} layers of batch normalization, the first is '{local[0]}', see only the "
             "images of their replica: the loss is not that of one device with the whole batch. Use "
-            "keras.layers.BatchNormalization(synchronized=True).",
+            "kgen.layers.BatchNormalization, or Keras' with synchronized=True.",
             stacklevel=4,
         )
 

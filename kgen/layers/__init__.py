@@ -1,5 +1,6 @@
 """Stateful parts that Keras lacks."""
 
+from kgen.layers.batch_normalization import BatchNormalization as BatchNormalization
 from kgen.layers.causal_conv import CausalConv2D as CausalConv2D
 from kgen.layers.causal_conv import DepthToSpace as DepthToSpace
 from kgen.layers.causal_conv import RowConv2D as RowConv2D

@@ -4,9 +4,7 @@ import keras
 from keras import layers
 
 from kgen import checks
-
-# Of the moving means, as in the papers: with Keras' 0.99 they lag hundreds of steps behind.
-MOMENTUM = 0.9
+from kgen.layers import BatchNormalization
 
 
 def contrastive_encoder(image_shape, output_dim=128, *, filters=(32, 64, 128), stem_strides=1):
@@ -38,7 +36,7 @@ def contrastive_encoder(image_shape, output_dim=128, *, filters=(32, 64, 128), s
 
     def convolution(x, size, kernel_size=3, strides=1):
         x = layers.Conv2D(size, kernel_size, strides, padding="same", use_bias=False)(x)
-        return layers.BatchNormalization(momentum=MOMENTUM, synchronized=True)(x)
+        return BatchNormalization()(x)
 
     images = keras.Input(image_shape, name="images")
     x = layers.Rescaling(2.0, -1.0)(images)
@@ -77,14 +75,10 @@ def projection_head(input_dim, hidden_units, output_dim, *, use_bias=True, norma
     x = vectors
     for units in hidden_units:
         x = layers.Dense(units, use_bias=False)(x)
-        x = layers.Activation("relu")(
-            layers.BatchNormalization(momentum=MOMENTUM, synchronized=True)(x)
-        )
+        x = layers.Activation("relu")(BatchNormalization()(x))
     outputs = layers.Dense(output_dim, use_bias=use_bias and not normalize_output)(x)
     if normalize_output:
-        outputs = layers.BatchNormalization(
-            momentum=MOMENTUM, center=False, scale=False, synchronized=True
-        )(outputs)
+        outputs = BatchNormalization(center=False, scale=False)(outputs)
     return keras.Model(vectors, outputs, name="projector")
 
 
@@ -102,7 +96,5 @@ def prediction_head(dim, hidden_units):
     """
     vectors = keras.Input((checks.positive_integer("dim", dim),), name="projections")
     x = layers.Dense(hidden_units, use_bias=False)(vectors)
-    x = layers.Activation("relu")(
-        layers.BatchNormalization(momentum=MOMENTUM, synchronized=True)(x)
-    )
+    x = layers.Activation("relu")(BatchNormalization()(x))
     return keras.Model(vectors, layers.Dense(dim)(x), name="predictor")

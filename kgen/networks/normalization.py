@@ -1,8 +1,6 @@
 """The normalizations that the networks of a GAN choose from."""
 
-from keras import layers
-
-from kgen.layers import LayerNormalization, SpectralNormalization
+from kgen.layers import BatchNormalization, LayerNormalization, SpectralNormalization
 
 
 def normalized(x, normalization):
@@ -21,9 +19,8 @@ def normalized(x, normalization):
     if normalization is None:
         return x
     if normalization == "batch":
-        # Samples use the running means of a generator that moves: they must keep up with it.
-        # Synchronized, replicas take the means over the global batch, as one device does.
-        return layers.BatchNormalization(momentum=0.9, synchronized=True)(x)
+        # Its momentum of 0.9 lets the running means, which samples use, keep up with a generator.
+        return BatchNormalization()(x)
     if normalization == "layer":
         return LayerNormalization(axis=list(range(1, len(x.shape))))(x)
     raise ValueError(f"normalization must be 'batch', 'layer' or None, received {normalization!r}.")
