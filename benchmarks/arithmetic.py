@@ -41,7 +41,7 @@ def of_step(family, case, images, batch_size):
     )
     with precision.of_keras(case.mixed_precision):
         model = rival.model(case, images.shape[1:])
-        step = tf.function(model.train_step).get_concrete_function(spec)
+        step = tf.function(model.train_step, autograph=False).get_concrete_function(spec)
     return of_graph(step.graph)
 
 

@@ -105,15 +105,22 @@ def _set_up_torch(threads):
 
 
 def _import_lightly_loss():
-    """Import lightly's losses without torchvision, of which another of them needs one function."""
-    parts = {name: types.ModuleType(name) for name in ("torchvision", "torchvision.ops")}
-    parts["torchvision.ops"].roi_align = None
-    sys.modules.update(parts)
+    """Import lightly's losses without torchvision, of which other parts of lightly name some.
+
+    What they name is a class without use; NT-Xent needs none of it.
+    """
+    names = ("torchvision", "torchvision.ops", "torchvision.models", "torchvision.transforms")
+    before = {name: sys.modules[name] for name in names if name in sys.modules}
+    for name in names:
+        part = sys.modules[name] = types.ModuleType(name)
+        part.__getattr__ = lambda wanted: type(wanted, (), {})
+        part.__path__ = []
     try:
         return importlib.import_module("lightly.loss")
     finally:
-        for name in parts:
+        for name in names:
             del sys.modules[name]
+        sys.modules.update(before)
 
 
 def _import_torchvision():

@@ -136,7 +136,9 @@ def _is_a_form(contender):
 
 def _leave_out(left_out, name, error):
     """Say and keep why something is left out."""
-    left_out[name] = libraries.first_line(error)
+    said = (str(error).strip() or type(error).__name__).splitlines()
+    # What a probe's process said last is the reason.
+    left_out[name] = " ".join(dict.fromkeys((said[0], said[-1])))
     print(f"{name} is left out: {left_out[name]}", flush=True)
 
 

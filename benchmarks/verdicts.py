@@ -48,7 +48,7 @@ def _pairs(speeds, contenders, torch_goal, absent):
         best = interleaved.fastest(speeds, forms)
         judged = "PyTorch's fastest form"
         if absent:
-            judged += f" of those at hand; left out: {', '.join(absent)}"
+            judged += f" of those at hand; left out: {' and '.join(absent)}"
         yield fastest_kgen(speeds, contenders), best, judged, torch_goal
         yield "kgen", best, judged, None
     for library, goal in (("pythae", PYTHAE_GOAL), ("lightly", LIGHTLY_GOAL)):
