@@ -293,7 +293,6 @@ ROWS = [
             ("barlow_twins", "byol", f"{_FEW} --method=barlow_twins", "Zbontar et al. 2021"),
             ("vicreg", "byol", f"{_FEW} --method=vicreg", "Bardes et al. 2022"),
             ("simsiam", "byol", f"{_FEW} --method=simsiam", "Chen & He 2021"),
-            ("exemplar", "exemplar", _FEW, "Dosovitskiy et al. 2014"),
             ("exemplar_metric", "exemplar", f"{_FEW} --method=metric", "Doersch & Zisserman 2017"),
             ("npid", "exemplar", f"{_FEW} --method=memory_bank", "Wu et al. 2018"),
             (
