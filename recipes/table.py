@@ -3,9 +3,10 @@
     python -m recipes.table
     python -m recipes.table --add saved_models/vae/metrics.json --name vae_digits
 
-`results/<file>.json` is the `metrics.json` of a run, which `--add` copies there without the folders of
-its machine. What it lacks, a row, is in `table_rows.py`: write it first. In a row's figure `{name:.2f}` is the value of a metric, `{name:+-.2f}` the value and its standard
-deviation over draws, `{name:.1%}` a share in percent, and `{name.field:.2f}` another figure of it.
+`results/<file>.json` is the `metrics.json` of a run, which `--add` copies there without the folders
+of its machine. What it lacks, a row, is in `table_rows.py`: write it first. In a row's figure
+`{name:.2f}` is the value of a metric, `{name:+-.2f}` the value and its standard deviation over
+draws, `{name:.1%}` a share in percent, and `{name.field:.2f}` another figure of it.
 """
 
 import argparse
