@@ -221,8 +221,9 @@ def beside_the_arithmetic(operations, seconds, config, why_not=""):
         why_not: an obstacle, which forbids all verdicts.
 
     Returns:
-        dict with the `operations`, the machine's `peak`, the `seconds_at_peak`, and `ratios` and
-        `verdicts` (name -> one figure a round, and a text); or with `missing`, why there are none.
+        dict with the `operations`, the machine's `peak` and `peak_bfloat16`, the `seconds_at_peak`,
+        and `ratios` and `verdicts` (name -> one figure a round, and a text); or with `missing`, why
+        there are none.
     """
     peak = call_probe("peak", quick=config.quick)
     if "missing" in peak:
@@ -238,6 +239,7 @@ def beside_the_arithmetic(operations, seconds, config, why_not=""):
     return dict(
         operations=operations,
         peak=peak,
+        peak_bfloat16=call_probe("peak", quick=config.quick, dtype="bfloat16"),
         seconds_at_peak=at_peak,
         ratios=ratios,
         verdicts=verdicts,

@@ -56,6 +56,8 @@ def print_arithmetic(found, config):
         f"{found['peak']['gigaflops']:,.0f} GFLOP/s (copying at "
         f"{found['peak']['gigabytes_a_second']:.1f} GB/s)"
     )
+    half = found["peak_bfloat16"]
+    print(f"  in bfloat16: {half.get('missing') or format(half['gigaflops'], ',.0f') + ' GFLOP/s'}")
     for name, ratios in found["ratios"].items():
         label = f"{name} / arithmetic at the peak"
         print(f"  {label:44} {rounds.spread(ratios)}  {found['verdicts'][name]}")

@@ -63,12 +63,15 @@ def test_arithmetic_of_a_draw_is_that_of_one_pass_over_the_images(levels):
     assert 0.9 * counted < sampling.float_operations(model, 2) <= counted
 
 
-def test_draw_is_measured_against_the_arithmetic(monkeypatch):
-    monkeypatch.setattr(probes, "call", lambda *args, **kwargs: dict(gigaflops=2.0))
+def test_draw_is_measured_against_the_arithmetic(monkeypatch, capsys):
+    peak = dict(gigaflops=2.0, gigabytes_a_second=1.0)
+    monkeypatch.setattr(probes, "call", lambda *args, **kwargs: peak)
     seconds = {name: [[1.0, 9.0, 2.0], [4.0]] for name in sampling.GOALS}
     found = sampling.beside_the_arithmetic(10**9, seconds, sampling.Config())
     assert found["seconds_at_peak"] == 0.5
     assert found["ratios"] == {name: [4.0, 8.0] for name in sampling.GOALS}
+    sampling.sampling_tables.print_arithmetic(found, None)
+    assert "in bfloat16: 2 GFLOP/s" in capsys.readouterr().out
     # 4 and 8 are further apart than 4 from 3.
     assert "further apart" in found["verdicts"]["kgen, served"]
 
