@@ -92,7 +92,9 @@ def _checked_seed(seed) -> int:
 
 def _convert(where: str, value, tensor: Tensor) -> np.ndarray:
     """An array of the tensor's dtype, with all its dimensions or without the first."""
-    array, dtype = np.asarray(value), numpy_dtype(tensor)
+    dtype = numpy_dtype(tensor)
+    # As objects: NumPy's own strings end at their last byte that is not 0.
+    array = np.asarray(value, object if tensor.dtype == "string" else None)
     if tensor.dtype == "string":
         array = _convert_strings(where, array)
     elif array.dtype.kind not in ("iub" if dtype.kind in "iu" else "fiub"):

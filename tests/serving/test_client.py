@@ -327,6 +327,16 @@ def test_values_for_all_rows_are_repeated():
     np.testing.assert_array_equal(arrays["seed"], rows)
 
 
+@pytest.mark.parametrize("kind", [list, lambda names: np.array(names, object)])
+def test_strings_keep_their_zeros(kind):
+    given = {"images": IMAGES, "mask": np.ones((2, 2), int), "seed": 0}
+    names = kind([b"a\x00", "b\x00", b"\x00\x00"])
+    arrays = inputs.complete("complete", COMPLETE, (), given | {"names": names})
+    assert arrays["names"].tolist() == [b"a\x00", b"b\x00", b"\x00\x00"]
+    arrays = inputs.complete("complete", COMPLETE, (), given | {"names": b"a\x00"})
+    assert arrays["names"].tolist() == [b"a\x00"] * 3
+
+
 @pytest.mark.parametrize(
     ("signature", "given", "named", "error", "message"),
     [
