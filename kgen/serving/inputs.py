@@ -59,6 +59,10 @@ def complete(
         key: _convert(f"{name}: {key}", value, signature.inputs[key])
         for key, value in inputs.items()
     }
+    # The one range that all models share. A server that joins requests would refuse others' too.
+    temperature = arrays.get("temperature", np.ones(1))
+    if not (np.isfinite(temperature) & (temperature > 0)).all():
+        raise ValueError(f"{name}: temperature must be above 0, received {temperature}.")
     shared = [key for key, array in arrays.items() if array.ndim < len(signature.inputs[key].shape)]
     num_rows = _num_rows(name, num_rows, {key: arrays[key] for key in arrays if key not in shared})
     for key in shared:

@@ -347,6 +347,8 @@ def test_strings_keep_their_zeros(kind):
         (SAMPLE, (), {"labels": 1}, TypeError, r"say how many rows, as in client.name\(16"),
         (SAMPLE, (2,), {"labels": 1.5}, TypeError, r"labels: expected int32\[\?\], .*float64"),
         (SAMPLE, (2,), {"labels": 2**31}, ValueError, "values from 2147483648"),
+        (SAMPLE, (2,), {"labels": 1, "temperature": 0}, ValueError, "temperature must be above 0"),
+        (SAMPLE, (2,), {"labels": 1, "temperature": [1, np.nan]}, ValueError, "must be above 0"),
         (SAMPLE, (2,), {"labels": [1, 2, 3]}, ValueError, "unlike numbers of rows"),
         (SAMPLE, (2,), {"labels": [[1]]}, ValueError, r"received shape \[1, 1\]"),
         (SAMPLE, (2,), {"labels": 1, "seed": 2**31}, ValueError, "A seed must lie between"),
