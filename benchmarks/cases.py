@@ -11,11 +11,13 @@ class Case:
 
     Attributes:
         networks: a name of `rivals/kgen_networks.py`.
-        with_xla: whether to train it through XLA as well; on CPUs that slows convolutions down.
+        with_xla: whether to train it through XLA as well; on CPUs that slows convolutions down. On
+            a GPU each case is trained with XLA and without.
         latent_dim: int.
         batch_size: int, images a step unless a flag says otherwise.
         num_levels: int, how many values a pixel can take.
         torch_goal: float, what kgen's speed over that of the fastest PyTorch is to reach.
+        mixed_precision: bool; float16 on a GPU, bfloat16 on a CPU.
     """
 
     networks: str
@@ -24,6 +26,7 @@ class Case:
     batch_size: int = 128
     num_levels: int = 2
     torch_goal: float = 1.0
+    mixed_precision: bool = False
 
     @property
     def kgen_networks(self):

@@ -5,7 +5,7 @@ import statistics
 import time
 
 
-def seconds_by_round(contenders, num_rounds):
+def seconds_by_round(contenders, num_rounds, on_failure=None):
     """Wall-clock seconds of each contender in each round, after one round of warm-up.
 
     Every second round runs in reverse, so that nobody always follows the same neighbour.
@@ -13,20 +13,28 @@ def seconds_by_round(contenders, num_rounds):
     Args:
         contenders: dict of name to a function without arguments, the work to time.
         num_rounds: int >= 2.
+        on_failure: function of a name and an exception, called for a contender that raises one:
+            the others go on without it. Without a function the exception is passed on.
 
     Returns:
         dict of name to a list of `num_rounds` seconds.
     """
-    for train in contenders.values():
-        train()
     seconds = {name: [] for name in contenders}
-    for number in range(num_rounds):
-        names = list(contenders)
-        for name in names[::-1] if number % 2 else names:
+    for number in range(-1, num_rounds):
+        names = list(seconds)
+        for name in names[::-1] if number % 2 and number > 0 else names:
             gc.collect()
             start = time.perf_counter()
-            contenders[name]()
-            seconds[name].append(time.perf_counter() - start)
+            try:
+                contenders[name]()
+            except Exception as error:
+                if on_failure is None:
+                    raise
+                del seconds[name]
+                on_failure(name, error)
+                continue
+            if number >= 0:
+                seconds[name].append(time.perf_counter() - start)
     return seconds
 
 

@@ -1,10 +1,14 @@
 """Which libraries take part. One that is not installed is named and left out."""
 
+import dataclasses
 import importlib
 import os
 import pathlib
 import sys
+import types
 import warnings
+
+from benchmarks import machine
 
 # What each needs beside kgen's own requirements.
 REQUIREMENTS = {
@@ -12,8 +16,10 @@ REQUIREMENTS = {
     "keras": (),
     "torch": ("torch",),
     "pythae": ("torch", "pythae.trainers"),
-    "lightly": ("torch", "torchvision.transforms.v2", "lightly.loss", "lightly.transforms"),
+    # Its transforms need torchvision, its losses do not.
+    "lightly": ("torch", "lightly.loss"),
 }
+OF_TENSORFLOW = ("kgen", "keras")
 _RIVALS = pathlib.Path(__file__).parent / "rivals"
 
 
@@ -29,48 +35,85 @@ def is_at_hand(library, threads=0):
         library: a name of `REQUIREMENTS`.
         threads: int, PyTorch's threads; 0: one a core, as TensorFlow takes by itself.
     """
+    reason = why_missing(library, threads)
+    if reason:
+        print(f"{spelled(library)} is left out: {reason}")
+    return not reason
+
+
+def why_missing(library, threads=0):
+    """As `is_at_hand`: why the library cannot be had, or "" if it is there."""
     for module in REQUIREMENTS[library]:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                if module.startswith("torchvision"):
-                    _import_torchvision()
-                importlib.import_module(module)
+            import_rival(module)
         except (ImportError, RuntimeError, OSError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            name = {"torch": "PyTorch", "pythae": "Pythae"}.get(library, library)
-            print(
-                f"{name} is left out: {module} cannot be imported ({reason}). "
-                "pip install kgen[bench]"
-            )
-            return False
+            return f"{module} cannot be imported ({first_line(error)}). pip install kgen[bench]"
         if module == "torch":
             _set_up_torch(threads)
-    return True
+    return ""
+
+
+def spelled(library):
+    """A library's name as its authors write it."""
+    return {"torch": "PyTorch", "pythae": "Pythae"}.get(library, library)
+
+
+def first_line(error):
+    """What an error says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def contenders(library, family, case, images, batch_size):
     """The contenders of a library that is at hand.
 
     Returns:
-        dict of name to a function without arguments, which builds the model and returns what
-        `seconds_by_round` times, or None if the contender is left out.
+        dict of name to `rivals.Contender`, which is called without arguments to build the model;
+        see there.
     """
     rival = importlib.import_module(f"benchmarks.rivals.{library}_{family}")
-    return dict(rival.contenders(case, images, batch_size))
+    found = rival.contenders(case, images, batch_size)
+    return {one.name: dataclasses.replace(one, library=library) for one in found}
+
+
+def import_rival(module):
+    """Import a module of a rival without its warnings, and past what it does not need."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if module.startswith(("torchvision", "lightly")):
+            try:
+                _import_torchvision()
+            except ImportError:
+                if module == "lightly.loss":
+                    return _import_lightly_loss()
+                raise
+        return importlib.import_module(module)
 
 
 def _set_up_torch(threads):
     import torch
 
-    torch.set_num_threads(threads or os.cpu_count())
+    torch.set_num_threads(threads or machine.num_cores())
     # Units that no longer learn have moments that decay into denormal numbers, which are slow.
     # TensorFlow flushes them by itself.
     torch.set_flush_denormal(True)
     if torch.cuda.is_available() and os.environ.get("CUDA_VISIBLE_DEVICES") != "-1":
         torch.set_default_device("cuda")
-        # As TensorFlow multiplies by itself.
+        # As TensorFlow multiplies and chooses kernels by itself.
         torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+
+
+def _import_lightly_loss():
+    """Import lightly's losses without torchvision, of which another of them needs one function."""
+    parts = {name: types.ModuleType(name) for name in ("torchvision", "torchvision.ops")}
+    parts["torchvision.ops"].roi_align = None
+    sys.modules.update(parts)
+    try:
+        return importlib.import_module("lightly.loss")
+    finally:
+        for name in parts:
+            del sys.modules[name]
 
 
 def _import_torchvision():

@@ -7,11 +7,19 @@ from kgen import recipe
 
 COMMITTED = "benchmarks/results.json"
 QUICK = "runs/benchmarks/quick.json"
+SPOILED = "runs/benchmarks/spoiled.json"
 
 
-def path(config):
-    """Where a run writes: `--output`, else the committed file, which `--quick` leaves alone."""
-    return config.output or (QUICK if config.quick else COMMITTED)
+def path(config, *, spoiled=False):
+    """Where a run writes: `--output`, else the committed file.
+
+    A `--quick` run leaves that alone, and so does one that is spoiled, on a busy machine say.
+    """
+    if config.output:
+        return config.output
+    if config.quick:
+        return QUICK
+    return SPOILED if spoiled else COMMITTED
 
 
 def update(output, section, part, content):

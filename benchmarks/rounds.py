@@ -2,7 +2,7 @@
 
 import statistics
 
-from benchmarks.machine import BUSY_SHARE
+from benchmarks.machine import is_busy
 
 # Rounds whose largest and smallest ratio differ by more than this share of their median are wide.
 WIDE_SPREAD = 0.15
@@ -17,7 +17,7 @@ def obstacle(machine, quick):
     """
     if quick:
         return "--quick measures nothing"
-    if machine["load_before"] > BUSY_SHARE * machine["num_cores"]:
+    if is_busy(machine["cores_of_others"]):
         return "the machine was busy"
     return ""
 

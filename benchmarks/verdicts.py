@@ -7,77 +7,118 @@ BARE_GOAL, PYTHAE_GOAL, LIGHTLY_GOAL = 0.97, 2.0, 1.5
 WIDE_SPREAD = 0.15
 
 
-def ratios(speeds, libraries, torch_goal):
-    """kgen's speed over that of its rivals, each with its goal.
+def ratios(speeds, contenders, torch_goal, absent=()):
+    """kgen's speed over that of its rivals, each pair once, with its goals.
 
-    PyTorch by hand is measured against kgen's fastest form, since both were tuned; a library's own
-    way, against kgen's defaults.
+    The fastest of all PyTorch's forms, a loop on lightly's losses included, is measured against
+    kgen's fastest, since both were tuned. A library's own way, against kgen's defaults.
 
     Args:
         speeds: dict of contender to a list of speeds, one a round.
-        libraries: dict of contender to its library.
+        contenders: dict of name to `rivals.Contender`.
         torch_goal: float.
+        absent: names of PyTorch's forms and libraries that could not take part.
 
     Yields:
-        dict with `of`, `to`, `goal` (None if there is none) and the fields of `interleaved.ratio`.
+        dict with `of`, `to`, `goals` (dict of what is judged to a float; empty if nothing is) and
+        the fields of `interleaved.ratio`.
     """
-
-    def named(*names):
-        # Views that are drawn for a batch at once are not the same work.
-        return [n for n in speeds if libraries[n] in names and "one draw" not in n]
-
-    pairs = [("kgen", "bare Keras", BARE_GOAL), ("kgen, XLA", "bare Keras, XLA", BARE_GOAL)]
-    ours, torch_forms = named("kgen"), named("torch", "lightly")
-    if ours and torch_forms:
-        best, ours = interleaved.fastest(speeds, torch_forms), interleaved.fastest(speeds, ours)
-        pairs += [(ours, best, torch_goal)] + [("kgen", best, None)] * (ours != "kgen")
-    if named("pythae"):
-        pairs += [("kgen", "Pythae", PYTHAE_GOAL)]
-    if named("lightly"):
-        pairs += [("kgen", interleaved.fastest(speeds, named("lightly")), LIGHTLY_GOAL)]
-    pairs += [("kgen", name, None) for name in speeds if "one draw" in name]
-    for name, reference, goal in dict.fromkeys(pairs):
+    wanted = {}
+    for name, reference, judged, goal in _pairs(speeds, contenders, torch_goal, absent):
         if name in speeds and reference in speeds:
-            yield dict(
-                of=name, to=reference, goal=goal, **interleaved.ratio(speeds, name, reference)
-            )
+            goals = wanted.setdefault((name, reference), {})
+            goals.update({} if goal is None else {judged: goal})
+    for (name, reference), goals in wanted.items():
+        yield dict(of=name, to=reference, goals=goals, **interleaved.ratio(speeds, name, reference))
 
 
-def verdict(row):
-    """Whether a ratio meets its goal, and whether its quartiles let one say so."""
-    if row["goal"] is None:
+def fastest_kgen(speeds, contenders):
+    """The name of kgen's fastest form, or None without any."""
+    ours = [name for name in speeds if contenders[name].library == "kgen"]
+    return interleaved.fastest(speeds, ours) if ours else None
+
+
+def _pairs(speeds, contenders, torch_goal, absent):
+    """Yields `(above the line, below it, what is judged, goal or None)`."""
+    for suffix in ("", ", XLA", ", without XLA"):
+        yield f"kgen{suffix}", f"bare Keras{suffix}", "bare Keras", BARE_GOAL
+    rivals = [contenders[name] for name in speeds]
+    forms = [c.name for c in rivals if c.library in ("torch", "lightly") and c.same_work]
+    if forms:
+        best = interleaved.fastest(speeds, forms)
+        judged = "PyTorch's fastest form"
+        if absent:
+            judged += f" of those at hand; left out: {', '.join(absent)}"
+        yield fastest_kgen(speeds, contenders), best, judged, torch_goal
+        yield "kgen", best, judged, None
+    for library, goal in (("pythae", PYTHAE_GOAL), ("lightly", LIGHTLY_GOAL)):
+        own_ways = [c.name for c in rivals if c.library == library and c.own_way]
+        if own_ways:
+            best = interleaved.fastest(speeds, own_ways)
+            yield "kgen", best, f"{best}, as its users write it", goal
+    for rival in rivals:
+        if not rival.same_work:
+            yield "kgen", rival.name, "", None
+
+
+def verdict(row, hindrance=""):
+    """Whether a ratio meets its goals, and whether one can say so.
+
+    Args:
+        row: of `ratios`.
+        hindrance: str, what alone forbids a verdict, such as a busy machine.
+    """
+    if not row["goals"]:
         return "no goal"
+    return "; ".join(
+        f"goal {goal} ({judged}): {_verdict(row, goal, hindrance)}"
+        for judged, goal in row["goals"].items()
+    )
+
+
+def _verdict(row, goal, hindrance):
+    if hindrance:
+        return f"no verdict, {hindrance}"
     if row["upper_quartile"] - row["lower_quartile"] > WIDE_SPREAD * row["median"]:
-        return f"goal {row['goal']}: no verdict, the quartiles are too far apart: run again"
-    words = "met" if row["median"] >= row["goal"] else "MISSED"
-    if row["lower_quartile"] < row["goal"] <= row["upper_quartile"]:
+        return "no verdict, the quartiles are too far apart: run again"
+    words = "met" if row["median"] >= goal else "MISSED"
+    if row["lower_quartile"] < goal <= row["upper_quartile"]:
         words += ", but the goal lies between the quartiles"
-    return f"goal {row['goal']}: {words}"
+    return words
 
 
-def memory_ratios(megabytes, libraries):
-    """kgen's peak memory over that of each form of PyTorch; the goal is at most 1.
+def memory_ratios(megabytes, contenders, fastest):
+    """kgen's peak memory over that of each form of PyTorch by hand; the goal is at most 1.
+
+    Beside `torch.compile` there is no goal: the modules of its compiler, some hundred MB, would
+    count as memory of the step.
 
     Args:
         megabytes: dict of contender to a list of the peaks of its steps, one a process.
-        libraries: dict of contender to its library.
+        contenders: dict of name to `rivals.Contender`.
+        fastest: the name of kgen's form that carries the goal of speed.
 
     Yields:
-        dict with `of`, `to`, and the `smallest` and `largest` ratio of any two processes.
+        dict with `of`, kgen's defaults and its fastest form, `to`, `goal` (1 or None), and the
+        `smallest` and `largest` ratio of any two processes.
     """
-    for reference, library in libraries.items():
-        if library == "torch" and "kgen" in megabytes and reference in megabytes:
-            ours, theirs = megabytes["kgen"], megabytes[reference]
-            yield dict(
-                of="kgen",
-                to=reference,
-                smallest=min(ours) / max(theirs),
-                largest=max(ours) / min(theirs),
-            )
+    for name in dict.fromkeys(("kgen", fastest)):
+        for reference, rival in contenders.items():
+            if rival.library == "torch" and name in megabytes and reference in megabytes:
+                ours, theirs = megabytes[name], megabytes[reference]
+                yield dict(
+                    of=name,
+                    to=reference,
+                    goal=None if rival.compiled else 1.0,
+                    smallest=min(ours) / max(theirs),
+                    largest=max(ours) / min(theirs),
+                )
 
 
 def memory_verdict(row):
     """Whether a ratio of memory meets its goal."""
+    if row["goal"] is None:
+        return "no goal"
     if row["smallest"] <= 1.0 < row["largest"]:
         return "goal at most 1: no verdict, some processes meet it and some do not: run again"
     return f"goal at most 1: {'met' if row['largest'] <= 1.0 else 'MISSED'}"

@@ -7,14 +7,17 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from benchmarks import (
+    arithmetic,
     interleaved,
     libraries,
     machine,
     memory,
     probes,
     results,
+    rivals,
     training,
     verdicts,
 )
@@ -25,7 +28,7 @@ BOTH = {"kgen", "kgen, 10 steps a call", "bare Keras"}
 NAMES = {
     "dense VAE": BOTH | {"kgen, XLA", "kgen, XLA, 10 steps a call", "bare Keras, XLA"},
     "convolutional VAE": BOTH,
-    "WGAN-GP": BOTH | {"kgen, XLA"},
+    "WGAN-GP": BOTH | {"kgen, XLA", "bare Keras, XLA"},
     "PixelCNN": BOTH,
     "SimCLR": BOTH,
 }
@@ -50,15 +53,23 @@ def test_quick_benchmark_of_the_keras_contenders(family, tmp_path, capsys):
     for case, result in written[family]["results"].items():
         assert set(result["images_per_second"]) == NAMES[case]
         assert all(len(speeds) == 2 for speeds in result["images_per_second"].values())
-    assert written[family]["machine"]["num_cores"] == os.cpu_count()
-    assert "kgen / bare Keras" in capsys.readouterr().out
+        # Nothing stands between a step and its arithmetic, which is the same for all.
+        assert set(result["gigaflops"]) == set(result["share_of_peak"]) == NAMES[case]
+        assert result["hindrance"] == "--quick measures nothing"
+    assert written[family]["machine"]["num_cores"] == machine.num_cores()
+    printed = capsys.readouterr().out
+    assert "kgen / bare Keras" in printed and "no verdict, --quick measures nothing" in printed
 
 
 RIVALS = {
-    ("wgan_gp", "torch"): {"PyTorch eager"},
+    ("wgan_gp", "torch"): {"PyTorch eager", "PyTorch eager, channels last"},
     ("pixelcnn", "torch"): {"PyTorch eager"},
     ("simclr", "torch"): {"PyTorch eager"},
-    ("simclr", "lightly"): {"lightly", "lightly, one draw a batch"},
+    ("simclr", "lightly"): {
+        "lightly",
+        "lightly's loss, views by hand",
+        "lightly, one draw a batch",
+    },
     ("vae", "pythae"): {"Pythae"},
 }
 
@@ -74,23 +85,101 @@ def test_quick_benchmark_of_a_rival(family, library, tmp_path, monkeypatch, caps
     _, written = quick(tmp_path, family=family, libraries=library)
     for result in written[family]["results"].values():
         assert set(result["images_per_second"]) == RIVALS[family, library]
+        if library != "pythae":
+            compiled = [name for name in result["left_out"] if "torch.compile" in name]
+            assert len(compiled) == len(RIVALS[family, library]) - (library == "lightly")
+            assert "it needs a C++ compiler" in result["left_out"][compiled[0]]
     if library != "pythae":
         assert "torch.compile is left out: it needs a C++ compiler" in capsys.readouterr().out
+
+
+def test_lightly_takes_part_without_torchvision(tmp_path, monkeypatch, capsys):
+    if not libraries.is_at_hand("lightly", threads=1):
+        pytest.skip(capsys.readouterr().out)
+    monkeypatch.setenv("CXX", "no-compiler")
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    _, written = quick(tmp_path, family="simclr", libraries="lightly")
+    (result,) = written["simclr"]["results"].values()
+    assert set(result["images_per_second"]) == {"lightly's loss, views by hand"}
+    assert "need torchvision" in result["left_out"]["lightly"]
+
+
+class Broken(Exception):
+    pass
+
+
+def breaking(after):
+    """A function that raises at its call number `after`, from 0."""
+    calls = iter(range(after))
+
+    def train():
+        if next(calls, None) is None:
+            raise Broken("broke down")
+
+    return train
+
+
+def test_contender_that_fails_loses_nothing_that_was_measured(tmp_path, monkeypatch, capsys):
+    def contenders(library, family, case, images, batch_size):
+        if library == "pythae":
+            raise ImportError("half installed")
+        found = {
+            "kgen": {"kgen": lambda: lambda: None, "kgen, XLA": lambda: breaking(2)},
+            "keras": {"bare Keras": lambda: lambda: None, "bare Keras, XLA": lambda: breaking(0)},
+            "torch": {"PyTorch eager": lambda: lambda: None, "torch.compile": breaking(0)},
+        }[library]
+        return {name: rivals.Contender(name, make, library=library) for name, make in found.items()}
+
+    monkeypatch.setattr(libraries, "contenders", contenders)
+    monkeypatch.setattr(libraries, "why_missing", lambda *args: "")
+    monkeypatch.setattr(training.machine, "refuse_unlike_devices", lambda: None)
+    monkeypatch.setattr(probes, "call", breaking(0))
+    monkeypatch.setattr(training.arithmetic, "of_step", breaking(0))
+    output = tmp_path / "results.json"
+    config = training.Config(
+        quick=True, family="vae", libraries="kgen,keras,torch,pythae", output=str(output)
+    )
+    training.main(config)
+    written = json.loads(output.read_text())["training"]["vae"]
+    assert set(written["results"]) == set(FAMILIES["vae"])
+    result = written["results"]["dense VAE"]
+    assert set(result["images_per_second"]) == {"kgen", "bare Keras", "PyTorch eager"}
+    assert set(result["left_out"]) == {
+        "pythae",
+        "torch.compile",
+        "bare Keras, XLA",
+        "kgen, XLA",
+        "the arithmetic of a step",
+        *(f"the memory of {name}" for name in ("kgen", "bare Keras", "PyTorch eager")),
+    }
+    assert "left out: torch.compile" in capsys.readouterr().out
 
 
 def test_rival_that_is_not_installed_is_named_and_left_out(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(libraries.REQUIREMENTS, "torch", ("no_such_module",))
     monkeypatch.setitem(libraries.REQUIREMENTS, "pythae", ("no_such_module",))
-    config = training.of_family("vae", training.Config(libraries="kgen,torch,pythae,lightly"))
+    config, missing = training.of_family(
+        "vae", training.Config(libraries="kgen,torch,pythae,lightly")
+    )
     # lightly trains no VAE, which is nothing to speak of.
-    assert config.libraries == "kgen"
+    assert config.libraries == "kgen" and set(missing) == {"torch", "pythae"}
     printed = capsys.readouterr().out
     assert "PyTorch is left out: no_such_module cannot be imported" in printed
     assert "Pythae is left out" in printed and "lightly" not in printed
     contents, written = quick(tmp_path, family="vae", libraries="torch,pythae")
     assert contents["vae"]["results"] == {} and written == {}
-    keras_only = dict(verdicts.ratios({"kgen": [1.0, 1.0]}, {"kgen": "kgen"}, 1.0))
-    assert keras_only == {}
+    assert set(contents["vae"]["left_out"]) == {"torch", "pythae"}
+    assert list(verdicts.ratios({"kgen": [1.0, 1.0]}, named(kgen="kgen"), 1.0)) == []
+
+
+def named(**libraries_of):
+    """Contenders of these names, with the library of each."""
+    return {
+        name: rivals.Contender(name, None, library=library)
+        for name, library in libraries_of.items()
+    }
 
 
 def test_files_of_pytorch_do_not_import_tensorflow():
@@ -159,15 +248,58 @@ def test_quick_run_leaves_the_committed_figures_alone():
     assert results.path(training.Config(quick=True)) != results.COMMITTED
     assert results.path(training.Config()) == results.COMMITTED
     assert results.path(training.Config(quick=True, output="mine.json")) == "mine.json"
+    assert results.path(training.Config(), spoiled=True) != results.COMMITTED
+    assert results.path(training.Config(output="mine.json"), spoiled=True) == "mine.json"
 
 
-@pytest.mark.parametrize("load, says", [(1.9, "The machine is busy"), (0.1, "")])
-def test_busy_machine_is_told(load, says, monkeypatch, capsys):
-    monkeypatch.setattr(machine.os, "getloadavg", lambda: (load, load, load))
-    monkeypatch.setattr(machine.os, "cpu_count", lambda: 2)
+@pytest.mark.parametrize("cores, says", [(1.9, "The machine is busy"), (0.1, "")])
+def test_busy_machine_is_told(cores, says, monkeypatch, capsys):
+    monkeypatch.setattr(machine, "cores_of_others", lambda: cores)
+    monkeypatch.setattr(machine, "num_cores", lambda: 2)
     before = machine.start(quick=False)
-    assert before["load_before"] == load
+    assert before["cores_of_others"] == cores
     assert capsys.readouterr().out.startswith(says) if says else not capsys.readouterr().out
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux counts")
+def test_what_others_compute_is_what_this_process_did_not(monkeypatch):
+    times = iter([100.0, 101.5])
+    monkeypatch.setattr(machine, "_busy_seconds", lambda: next(times))
+    # A second goes by, of which this process computes half, all its threads together.
+    clocks = iter([7.0, 7.5]), iter([50.0, 51.0])
+    monkeypatch.setattr(machine.time, "process_time", lambda: next(clocks[0]))
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: next(clocks[1]))
+    monkeypatch.setattr(machine.time, "sleep", lambda seconds: None)
+    assert machine.cores_of_others() == 1.0
+
+
+def test_cores_are_those_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda process: {3, 5}, raising=False)
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 64)
+    assert machine.num_cores() == 2
+    assert machine.is_busy(0.4) and not machine.is_busy(0.2)
+
+
+@pytest.mark.parametrize("others", [[0.0, 1.5], [1.5, 0.0]])
+def test_run_on_a_busy_machine_gives_no_verdict(others, monkeypatch):
+    monkeypatch.setattr(machine, "num_cores", lambda: 2)
+    hindrance = training.hindrance(training.Config(), others)
+    row = dict(goals={"bare Keras": 0.97}, median=2.0, lower_quartile=2.0, upper_quartile=2.0)
+    words = "goal 0.97 (bare Keras): no verdict, the machine was busy"
+    assert verdicts.verdict(row, hindrance) == words
+    assert training.hindrance(training.Config(threads=1), [0.0, 0.0]) == "--threads is set"
+    assert training.hindrance(training.Config(), [0.0, 0.0]) == ""
+
+
+def test_devices_that_differ_are_not_compared(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(machine, "gpu_name", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    machine.refuse_unlike_devices()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    with pytest.raises(RuntimeError, match="TensorFlow's GPU is None, PyTorch's a GPU"):
+        machine.refuse_unlike_devices()
 
 
 def test_unknown_device():
@@ -212,52 +344,139 @@ def test_every_contender_is_warmed_up_and_every_second_round_is_reversed():
     assert "".join(order) == "ab" + "ab" + "ba"
 
 
+def test_contender_that_breaks_down_leaves_the_others_their_rounds():
+    contenders = {"a": lambda: None, "b": breaking(2), "c": lambda: None}
+    failed = {}
+    seconds = interleaved.seconds_by_round(contenders, 3, failed.setdefault)
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "c": 3}
+    assert str(failed["b"]) == "broke down"
+    with pytest.raises(Broken):
+        interleaved.seconds_by_round({"b": breaking(0)}, 2)
+
+
 @pytest.mark.parametrize(
     "median, lower, upper, expected",
     [
-        (0.98, 0.97, 0.99, "goal 0.97: met"),
-        (0.95, 0.94, 0.96, "goal 0.97: MISSED"),
-        (0.98, 0.96, 0.99, "goal 0.97: met, but the goal lies between the quartiles"),
-        (1.5, 1.2, 1.9, "goal 0.97: no verdict, the quartiles are too far apart: run again"),
+        (0.98, 0.97, 0.99, "met"),
+        (0.95, 0.94, 0.96, "MISSED"),
+        (0.98, 0.96, 0.99, "met, but the goal lies between the quartiles"),
+        (1.5, 1.2, 1.9, "no verdict, the quartiles are too far apart: run again"),
     ],
 )
 def test_verdict_says_when_the_spread_hides_the_answer(median, lower, upper, expected):
-    row = dict(median=median, lower_quartile=lower, upper_quartile=upper, goal=0.97)
-    assert verdicts.verdict(row) == expected
+    row = dict(median=median, lower_quartile=lower, upper_quartile=upper, goals={"it": 0.97})
+    assert verdicts.verdict(row) == f"goal 0.97 (it): {expected}"
+    assert verdicts.verdict(row | dict(goals={})) == "no goal"
 
 
 def test_goals_are_those_of_the_rivals():
-    library_of = {
-        "kgen": "kgen",
-        "kgen, 10 steps a call": "kgen",
-        "bare Keras": "keras",
-        "PyTorch eager": "torch",
-        "torch.compile": "torch",
-        "Pythae": "pythae",
-        "lightly": "lightly",
-        "lightly, one draw a batch": "lightly",
+    contenders = named(
+        **{
+            "kgen": "kgen",
+            "kgen, 10 steps a call": "kgen",
+            "bare Keras": "keras",
+            "PyTorch eager": "torch",
+            "torch.compile": "torch",
+        }
+    )
+    contenders |= {
+        one.name: one
+        for one in (
+            rivals.Contender("Pythae", None, own_way=True, library="pythae"),
+            rivals.Contender("lightly", None, own_way=True, library="lightly"),
+            rivals.Contender("lightly's loss", None, library="lightly"),
+            rivals.Contender("lightly, one draw", None, same_work=False, library="lightly"),
+        )
     }
-    medians = (6.0, 8.0, 5.0, 2.0, 4.0, 3.0, 1.0, 9.0)
-    speeds = {name: [s, s] for name, s in zip(library_of, medians, strict=True)}
-    rows = list(verdicts.ratios(speeds, library_of, 1.3))
-    assert [(row["of"], row["to"], row["goal"], row["median"]) for row in rows] == [
-        ("kgen", "bare Keras", 0.97, 1.2),
-        ("kgen, 10 steps a call", "torch.compile", 1.3, 2.0),
-        ("kgen", "torch.compile", None, 1.5),
-        ("kgen", "Pythae", 2.0, 2.0),
-        ("kgen", "lightly", 1.5, 6.0),
-        ("kgen", "lightly, one draw a batch", None, 6.0 / 9.0),
+    medians = (6.0, 8.0, 5.0, 2.0, 4.0, 3.0, 1.0, 3.5, 9.0)
+    speeds = {name: [s, s] for name, s in zip(contenders, medians, strict=True)}
+
+    def found(speeds, **options):
+        rows = verdicts.ratios(speeds, contenders, 1.3, **options)
+        return [(row["of"], row["to"], row["goals"], row["median"]) for row in rows]
+
+    lightly = "lightly, as its users write it"
+    others = [
+        ("kgen", "Pythae", {"Pythae, as its users write it": 2.0}, 2.0),
+        ("kgen", "lightly", {lightly: 1.5}, 6.0),
+        ("kgen", "lightly, one draw", {}, 6.0 / 9.0),
+    ]
+    assert found(speeds) == [
+        ("kgen", "bare Keras", {"bare Keras": 0.97}, 1.2),
+        ("kgen, 10 steps a call", "torch.compile", {"PyTorch's fastest form": 1.3}, 2.0),
+        ("kgen", "torch.compile", {}, 1.5),
+        *others,
+    ]
+    # Without it, lightly's loss with views by hand is the fastest.
+    fewer = {name: s for name, s in speeds.items() if name != "torch.compile"}
+    judged = "PyTorch's fastest form of those at hand; left out: torch.compile"
+    assert found(fewer, absent=["torch.compile"])[1:3] == [
+        ("kgen, 10 steps a call", "lightly's loss", {judged: 1.3}, 8.0 / 3.5),
+        ("kgen", "lightly's loss", {}, 6.0 / 3.5),
+    ]
+    # A pair with two goals is one row.
+    slow = speeds | {"kgen, 10 steps a call": [1.0, 1.0], "lightly": [6.0, 6.0]}
+    assert found(slow)[1:] == [
+        ("kgen", "lightly", {"PyTorch's fastest form": 1.3, lightly: 1.5}, 1.0),
+        others[0],
+        others[2],
     ]
 
 
 def test_memory_is_compared_with_each_form_of_pytorch():
-    library_of = {"kgen": "kgen", "kgen, XLA": "kgen", "PyTorch eager": "torch", "Pythae": "pythae"}
-    peaks = {"kgen": [80.0, 100.0], "kgen, XLA": [1.0], "PyTorch eager": [100.0, 160.0]}
-    (row,) = verdicts.memory_ratios(peaks, library_of)
-    assert row == dict(of="kgen", to="PyTorch eager", smallest=0.5, largest=1.0)
+    contenders = named(
+        **{"kgen": "kgen", "kgen, XLA": "kgen", "PyTorch eager": "torch", "Pythae": "pythae"}
+    )
+    contenders["torch.compile"] = rivals.Contender(
+        "torch.compile", None, compiled=True, library="torch"
+    )
+    peaks = {
+        "kgen": [80.0, 100.0],
+        "kgen, XLA": [200.0],
+        "PyTorch eager": [100.0, 160.0],
+        "torch.compile": [400.0],
+    }
+    rows = list(verdicts.memory_ratios(peaks, contenders, "kgen, XLA"))
+    assert [(row["of"], row["to"], row["smallest"], row["largest"]) for row in rows] == [
+        ("kgen", "PyTorch eager", 0.5, 1.0),
+        ("kgen", "torch.compile", 0.2, 0.25),
+        ("kgen, XLA", "PyTorch eager", 1.25, 2.0),
+        ("kgen, XLA", "torch.compile", 0.5, 0.5),
+    ]
+    row = rows[0]
     assert verdicts.memory_verdict(row) == "goal at most 1: met"
     assert verdicts.memory_verdict(row | dict(largest=1.1)).startswith("goal at most 1: no verdict")
-    assert verdicts.memory_verdict(dict(smallest=1.1, largest=1.2)) == "goal at most 1: MISSED"
+    assert verdicts.memory_verdict(rows[2]) == "goal at most 1: MISSED"
+    # The compiler is in the same process.
+    assert verdicts.memory_verdict(rows[1]) == "no goal"
+
+
+def test_arithmetic_of_a_graph_is_what_the_profiler_counts():
+    kernel = tf.Variable(tf.ones((5, 5, 3, 7)))
+    matrix = tf.Variable(tf.ones((7 * 16, 2)))
+
+    @tf.function
+    def forward(images):
+        maps = tf.nn.conv2d(images, kernel, strides=2, padding="SAME")
+        return tf.reshape(maps, (6, 7 * 16)) @ matrix
+
+    @tf.function
+    def step(images):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            loss = tf.reduce_sum(forward.python_function(images) ** 2)
+        return tape.gradient(loss, [images, kernel, matrix])
+
+    spec = tf.TensorSpec((6, 8, 8, 3))
+    graph = forward.get_concrete_function(spec).graph
+    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+    options["account_type_regexes"] = ["Conv2D", "MatMul"]
+    options["output"] = "none"
+    counted = tf.compat.v1.profiler.profile(graph, options=options).total_float_ops
+    once = arithmetic.of_graph(graph)
+    assert once == counted == 2 * 6 * (16 * 7 * 75 + 7 * 16 * 2)
+    # Backwards each product is two more, of the same size.
+    assert arithmetic.of_graph(step.get_concrete_function(spec).graph) == 3 * once
 
 
 def test_unknown_names_list_those_that_exist():

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from benchmarks import rounds, scaling
+from benchmarks import machine, rounds, scaling
 from benchmarks.probes import peak
 from benchmarks.probes import scaling as scaling_probe
 
-QUIET = dict(load_before=0.1, num_cores=2)
+QUIET = dict(cores_of_others=0.1)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_verdict_of_a_goal_from_above_and_obstacles():
     assert rounds.verdict([2.9, 3.0], 3.0, at_most=True) == "goal at most 3: met in all rounds"
     assert rounds.verdict([4.0], 3.0, at_most=True) == "goal at most 3: MISSED in all rounds"
     assert rounds.obstacle(QUIET, quick=False) == ""
-    busy = rounds.obstacle(QUIET | dict(load_before=1.0), quick=False)
+    busy = rounds.obstacle(QUIET | dict(cores_of_others=float(machine.num_cores())), quick=False)
     assert rounds.verdict([9.0], 3.0, why_not=busy) == "goal 3: no verdict, the machine was busy"
     assert "--quick" in rounds.obstacle(QUIET, quick=True)
 

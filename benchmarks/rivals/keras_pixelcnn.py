@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from benchmarks.rivals.keras_vae import in_memory_batches
+from benchmarks.rivals.keras_vae import bare_keras, in_memory_batches
 
 
 class PixelCNN(keras.Model):
@@ -28,23 +28,29 @@ class PixelCNN(keras.Model):
         num_levels = self.network.output_shape[-1]
         levels = tf.cast(tf.round(images[..., 0] * (num_levels - 1)), tf.int32)
         with tf.GradientTape() as tape:
-            logits = self.network(images, training=True)
+            logits = tf.cast(self.network(images, training=True), tf.float32)
             cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(levels, logits)
             loss = tf.reduce_mean(tf.reduce_sum(cross_entropy, axis=(1, 2)))
-        gradients = tape.gradient(loss, self.trainable_weights)
+            scaled_loss = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled_loss, self.trainable_weights)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         self.loss_mean.update_state(loss)
         return {"loss": self.loss_mean.result()}
 
 
 def contenders(case, images, batch_size):
-    """Yields bare Keras."""
-    yield "bare Keras", lambda: _trainer(case, images, batch_size)
+    """Yields bare Keras, and with XLA, or on a GPU without, where the case asks for it."""
+    yield from bare_keras(model, case, batches(images, batch_size))
 
 
-def _trainer(case, images, batch_size):
+def model(case, image_shape, jit_compile=False):
+    """The compiled model of a case."""
     (make_network,) = case.kgen_networks
-    model = PixelCNN(make_network(images.shape[1:], case.num_levels))
-    model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
-    batches = in_memory_batches(images, batch_size)
-    return lambda: model.fit(batches, shuffle=False, verbose=0)
+    pixelcnn = PixelCNN(make_network(image_shape, case.num_levels))
+    pixelcnn.compile(keras.optimizers.Adam(1e-3), jit_compile=jit_compile)
+    return pixelcnn
+
+
+def batches(images, batch_size):
+    """What the model is trained on."""
+    return in_memory_batches(images, batch_size)

@@ -7,26 +7,24 @@ import tensorflow as tf
 
 import kgen
 from benchmarks.rivals.keras_vae import in_memory_batches
-from benchmarks.rivals.kgen_vae import ways
+from benchmarks.rivals.kgen_vae import in_all_ways
 from kgen import heads
 from kgen.autoregressive.naive import naive_fill
 
 
 def contenders(case, images, batch_size):
     """Yields kgen with its defaults and with `steps_per_execution=10`."""
-    for name, how in ways(with_xla=False).items():
-        yield name, functools.partial(_trainer, case, images, batch_size, how)
+    yield from in_all_ways(model, case, in_memory_batches(images, batch_size))
 
 
-def _trainer(case, images, batch_size, how):
+def model(case, image_shape, **how):
+    """The compiled model of a case."""
     (make_network,) = case.kgen_networks
-    model = kgen.PixelCNN(
-        make_network(images.shape[1:], case.num_levels),
-        likelihood=heads.Categorical(case.num_levels),
+    pixelcnn = kgen.PixelCNN(
+        make_network(image_shape, case.num_levels), likelihood=heads.Categorical(case.num_levels)
     )
-    model.compile(keras.optimizers.Adam(1e-3), **how)
-    batches = in_memory_batches(images, batch_size)
-    return lambda: model.fit(batches, verbose=0)
+    pixelcnn.compile(keras.optimizers.Adam(1e-3), **how)
+    return pixelcnn
 
 
 def cached_samplers(model, num_images):

@@ -1,29 +1,36 @@
-"""SimCLR on lightly's loss and views, with torchvision's transforms, as its tutorials have it.
+"""SimCLR on lightly's loss: with its views, as its tutorials have it, and with views by hand.
 
-A `DataLoader` with a worker a core makes both views of each image; the network is that of
-`torch_simclr.py`. Transforms of a whole batch are faster, but draw once for all of its images: such
-views are another, weaker augmentation, so that contender has no goal.
+A `DataLoader` with a worker a core makes both views of each image with torchvision's transforms;
+the network is that of `torch_simclr.py`. Transforms of a whole batch are faster, but draw once for
+all of its images: such views are another, weaker augmentation, so that contender has no goal. The
+views by hand are those of `torch_simclr.py`, and need no torchvision.
 """
 
-import os
+import functools
 
 import torch
-from lightly.loss import NTXentLoss
-from lightly.transforms.multi_view_transform import MultiViewTransform
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
 
-from benchmarks.rivals import torch_compile, torch_images
-from benchmarks.rivals.torch_simclr import TEMPERATURE, trainer
-
-ONE_DRAW = "one draw a batch"
+from benchmarks import libraries, machine
+from benchmarks.rivals import Contender, LeftOut, torch_compile, torch_images
+from benchmarks.rivals.torch_simclr import TEMPERATURE, trainer, views
 
 
 def transforms():
     """Both views: `kgen.data.grey_augmentation(image_shape, flip=True)` in torchvision.
 
     Its crops are rounded to whole pixels, and its brightness multiplies.
+
+    Raises:
+        LeftOut: without torchvision.
     """
+    try:
+        v2 = libraries.import_rival("torchvision.transforms.v2")
+        module = libraries.import_rival("lightly.transforms.multi_view_transform")
+    except (ImportError, RuntimeError, OSError) as error:
+        raise LeftOut(
+            f"lightly's transforms need torchvision ({libraries.first_line(error)})."
+        ) from error
     view = v2.Compose(
         [
             v2.RandomResizedCrop(28, scale=(0.25, 1.0), antialias=False),
@@ -31,7 +38,7 @@ def transforms():
             v2.RandomApply([v2.ColorJitter(brightness=0.4, contrast=0.4)], p=0.8),
         ]
     )
-    return MultiViewTransform([view, view])
+    return module.MultiViewTransform([view, view])
 
 
 class Views(Dataset):
@@ -54,31 +61,49 @@ class Views(Dataset):
 
 
 def contenders(case, images, batch_size):
-    """Yields views by image and by batch, eager, and `torch.compile` where it can be had."""
-    criterion = NTXentLoss(temperature=TEMPERATURE)
+    """Yields views by image, by hand and by batch, eager and through `torch.compile`."""
+    criterion = libraries.import_rival("lightly.loss").NTXentLoss(temperature=TEMPERATURE)
 
     def loss(network, first, second):
         return criterion(*network(torch.cat([first, second])).chunk(2))
 
-    def loader():
-        return DataLoader(
-            Views(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()),
-            batch_size,
-            num_workers=os.cpu_count(),
-            persistent_workers=True,
-        )
-
     def by_image(batches, loss):
-        return trainer(batches, loss, lambda pair: [part.to(device) for part in pair])
+        return trainer(case, batches, loss, lambda pair: [part.to(device) for part in pair])
 
-    def by_batch(batches, loss):
-        return trainer(batches, loss, transforms())
+    def by_batch():
+        return trainer(case, batches, loss, transforms())
+
+    def compiled_by_image():
+        return _compiled(by_image, loader(images, batch_size), batches[:1], loss)
+
+    def compiled_by_hand():
+        return torch_compile.compiled_trainer(by_hand, batches, loss, views)
 
     device = torch.get_default_device()
     batches = torch_images.channels_first(images).split(batch_size)
-    yield "lightly", lambda: by_image(loader(), loss)
-    yield "lightly, torch.compile", lambda: _compiled(by_image, loader(), batches[:1], loss)
-    yield f"lightly, {ONE_DRAW}", lambda: by_batch(batches, loss)
+    by_hand = functools.partial(trainer, case)
+    yield Contender("lightly", lambda: by_image(loader(images, batch_size), loss), own_way=True)
+    yield Contender("lightly, torch.compile", compiled_by_image, own_way=True, compiled=True)
+    yield Contender("lightly's loss, views by hand", lambda: by_hand(batches, loss, views))
+    yield Contender("lightly's loss, views by hand, torch.compile", compiled_by_hand, compiled=True)
+    yield Contender("lightly, one draw a batch", by_batch, same_work=False)
+
+
+def loader(images, batch_size):
+    """Batches of pairs of views, made by a worker a core on the CPU."""
+    return DataLoader(
+        Views(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()),
+        batch_size,
+        num_workers=machine.num_cores(),
+        persistent_workers=True,
+        pin_memory=torch.get_default_device().type == "cuda",
+        worker_init_fn=_on_the_cpu,
+    )
+
+
+def _on_the_cpu(worker):
+    # Where the main process computes on a GPU; a forked worker cannot.
+    torch.set_default_device("cpu")
 
 
 def _compiled(make_trainer, loader, first, loss):
@@ -86,4 +111,4 @@ def _compiled(make_trainer, loader, first, loss):
     results = torch_compile.compiled(
         lambda compiled: make_trainer([[*first, *first]], compiled)(), loss
     )
-    return make_trainer(loader, *results) if results else None
+    return make_trainer(loader, *results)

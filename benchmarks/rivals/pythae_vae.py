@@ -17,6 +17,7 @@ from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import nn
 
+from benchmarks.rivals import Contender, LeftOut
 from benchmarks.rivals.torch_vae import convolutional_networks, dense_networks
 
 
@@ -47,10 +48,24 @@ class Decoder(BaseDecoder):
 
 def contenders(case, images, batch_size):
     """Yields Pythae."""
-    yield "Pythae", lambda: _trainer(case, images, batch_size)
+    yield Contender("Pythae", lambda: _trainer(case, images, batch_size), own_way=True)
+
+
+def model(case, encoder, decoder):
+    """Pythae's VAE.
+
+    Args:
+        case: the model to train.
+        encoder: module from images to the mean and the log variance, side by side.
+        decoder: module from latents to logits.
+    """
+    config = VAEConfig(input_dim=(1, 28, 28), latent_dim=case.latent_dim, reconstruction_loss="bce")
+    return VAE(config, encoder=Encoder(encoder), decoder=Decoder(decoder))
 
 
 def _trainer(case, images, batch_size):
+    if case.mixed_precision:
+        raise LeftOut("its trainer's mixed precision is for GPUs and scales no losses.")
     for name in list(logging.Logger.manager.loggerDict):
         if name.startswith("pythae"):
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -58,10 +73,7 @@ def _trainer(case, images, batch_size):
     # Its loader shuffles with a generator of the processor; the trainer moves what it needs.
     with torch.device("cpu"):
         encoder, decoder = networks(case.latent_dim)
-        config = VAEConfig(
-            input_dim=(1, 28, 28), latent_dim=case.latent_dim, reconstruction_loss="bce"
-        )
-        model = VAE(config, encoder=Encoder(encoder), decoder=Decoder(decoder))
+        vae = model(case, encoder, decoder)
         folder = tempfile.TemporaryDirectory()
         settings = BaseTrainerConfig(
             output_dir=folder.name,
@@ -71,7 +83,7 @@ def _trainer(case, images, batch_size):
         )
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
         trainer = BaseTrainer(
-            model, BaseDataset(pixels, torch.zeros(len(pixels))), training_config=settings
+            vae, BaseDataset(pixels, torch.zeros(len(pixels))), training_config=settings
         )
         trainer.prepare_training()
 

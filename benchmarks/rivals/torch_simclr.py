@@ -6,20 +6,23 @@ TensorFlow's "same" padding of a 3 x 3 kernel is one pixel at the bottom and rig
 turn, kernels and images alike, as in `torch_wgan_gp.py`.
 """
 
+import functools
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from benchmarks.rivals import torch_compile, torch_images
+from benchmarks.rivals.torch_precision import Precision
 
 TEMPERATURE = 0.5
 
 
 def normalized_convolution(in_channels, out_channels, size, stride):
-    """A convolution without biases and batch normalization with Keras' constants."""
+    """A convolution without biases and batch normalization with kgen's constants."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, size, stride, padding=size // 2, bias=False),
-        nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.01),
+        nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.1),
     )
 
 
@@ -70,7 +73,7 @@ class SimCLR(nn.Module):
         )
         self.projector = nn.Sequential(
             nn.Linear(128, 128, bias=False),
-            nn.BatchNorm1d(128, eps=1e-3, momentum=0.01),
+            nn.BatchNorm1d(128, eps=1e-3, momentum=0.1),
             nn.ReLU(),
             nn.Linear(128, 64),
         )
@@ -145,22 +148,24 @@ def views(images):
 
 
 def contenders(case, images, batch_size):
-    """Yields PyTorch eager, and `torch.compile` of loss and views where it can be had."""
+    """Yields PyTorch eager, and `torch.compile` of loss and views."""
     batches = torch_images.channels_first(images).split(batch_size)
-    yield "PyTorch eager", lambda: trainer(batches, loss, views)
-    yield "torch.compile", lambda: torch_compile.compiled_trainer(trainer, batches, loss, views)
+    make = functools.partial(trainer, case)
+    yield from torch_compile.eager_and_compiled(make, batches, lambda: (loss, views))
 
 
-def trainer(batches, loss, views):
+def trainer(case, batches, loss, views):
     """`train` of a new network.
 
     Args:
+        case: the model to train.
         batches: iterable of batches of whatever `views` takes.
         loss: function of the network and both views.
         views: function from a batch to both views.
     """
     network = SimCLR()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, eps=1e-7, fused=True)
+    precision = Precision(case.mixed_precision)
 
     def train():
         total = torch.zeros(())
@@ -169,9 +174,11 @@ def trainer(batches, loss, views):
                 part.contiguous(memory_format=torch.channels_last) for part in views(batch)
             )
             optimizer.zero_grad(set_to_none=True)
-            value = loss(network, first, second)
-            value.backward()
-            optimizer.step()
+            with precision.autocast():
+                value = loss(network, first, second)
+            precision.backward(value)
+            precision.step(optimizer)
+            precision.update()
             total += value.detach()
         return total.item() / len(batches)
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from benchmarks.rivals import torch_compile, torch_images
+from benchmarks.rivals.torch_precision import Precision
 
 PENALTY_WEIGHT = 10.0
 
@@ -105,7 +106,7 @@ def critic_loss(generator, critic, images, latents, mixing):
     between = mixing * images + (1.0 - mixing) * fake
     # Not `torch.autograd.grad`: `torch.compile` does not differentiate it a second time.
     slope = torch.func.grad(lambda points: critic(points).sum())(between)
-    penalty = (slope.flatten(1).norm(dim=1) - 1.0).square()
+    penalty = (slope.float().flatten(1).norm(dim=1) - 1.0).square()
     return (distance + PENALTY_WEIGHT * penalty).mean()
 
 
@@ -115,34 +116,44 @@ def generator_loss(generator, critic, latents):
 
 
 def contenders(case, images, batch_size):
-    """Yields PyTorch eager, and `torch.compile` where it can be had."""
-    batches = torch_images.channels_first(images).split(batch_size)
-    make, losses = functools.partial(_trainer, case.latent_dim), (critic_loss, generator_loss)
-    yield "PyTorch eager", lambda: make(batches, *losses)
-    yield "torch.compile", lambda: torch_compile.compiled_trainer(make, batches, *losses)
+    """Yields PyTorch eager and `torch.compile`, each with channels first and last."""
+    losses = (critic_loss, generator_loss)
+    for suffix, form in (
+        ("", torch.contiguous_format),
+        (", channels last", torch.channels_last),
+    ):
+        batches = torch_images.as_tensor(images, form).split(batch_size)
+        make = functools.partial(_trainer, case, form)
+        yield from torch_compile.eager_and_compiled(make, batches, lambda: losses, suffix)
 
 
-def _trainer(latent_dim, batches, critic_loss, generator_loss):
-    generator, critic = Generator(latent_dim), Critic()
+def _trainer(case, form, batches, critic_loss, generator_loss):
+    latent_dim = case.latent_dim
+    generator = Generator(latent_dim).to(memory_format=form)
+    critic = Critic().to(memory_format=form)
     settings = dict(lr=2e-4, betas=(0.0, 0.9), eps=1e-7, fused=True)
     generator_optimizer = torch.optim.Adam(generator.parameters(), **settings)
     critic_optimizer = torch.optim.Adam(critic.parameters(), **settings)
+    precision = Precision(case.mixed_precision)
 
     def train():
         critic_total, generator_total = torch.zeros(()), torch.zeros(())
         for images in batches:
             latents, mixing = torch.randn(len(images), latent_dim), torch.rand(len(images), 1, 1, 1)
             critic_optimizer.zero_grad(set_to_none=True)
-            loss = critic_loss(generator, critic, images, latents, mixing)
-            loss.backward()
-            critic_optimizer.step()
+            with precision.autocast():
+                loss = critic_loss(generator, critic, images, latents, mixing)
+            precision.backward(loss)
+            precision.step(critic_optimizer)
             critic_total += loss.detach()
             generator_optimizer.zero_grad(set_to_none=True)
             # Else the generator's step would compute gradients of the critic's weights as well.
             critic.requires_grad_(False)
-            loss = generator_loss(generator, critic, torch.randn(len(images), latent_dim))
-            loss.backward()
-            generator_optimizer.step()
+            with precision.autocast():
+                loss = generator_loss(generator, critic, torch.randn(len(images), latent_dim))
+            precision.backward(loss)
+            precision.step(generator_optimizer)
+            precision.update()
             critic.requires_grad_(True)
             generator_total += loss.detach()
         return critic_total.item() / len(batches), generator_total.item() / len(batches)
