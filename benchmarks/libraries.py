@@ -105,15 +105,18 @@ def _set_up_torch(threads):
 
 
 def _import_lightly_loss():
-    """Import lightly's losses without torchvision, of which another of them needs one function."""
+    """Import lightly's losses without torchvision, of which NT-Xent needs nothing."""
     parts = {name: types.ModuleType(name) for name in ("torchvision", "torchvision.ops")}
-    parts["torchvision.ops"].roi_align = None
+    # What others of them import.
+    parts["torchvision.ops"].roi_align = parts["torchvision.ops"].StochasticDepth = None
+    before = {name: sys.modules[name] for name in parts if name in sys.modules}
     sys.modules.update(parts)
     try:
         return importlib.import_module("lightly.loss")
     finally:
         for name in parts:
             del sys.modules[name]
+        sys.modules.update(before)
 
 
 def _import_torchvision():

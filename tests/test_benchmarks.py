@@ -97,7 +97,7 @@ def test_lightly_takes_part_without_torchvision(tmp_path, monkeypatch, capsys):
     if not libraries.is_at_hand("lightly", threads=1):
         pytest.skip(capsys.readouterr().out)
     monkeypatch.setenv("CXX", "no-compiler")
-    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+    for name in [name for name in sys.modules if name.split(".")[0] in ("torchvision", "lightly")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torchvision", None)
     _, written = quick(tmp_path, family="simclr", libraries="lightly")
