@@ -45,6 +45,13 @@ setup(
         ],
         "cuda": ["tensorflow[and-cuda]>=2.21,<2.22"],
         # The rivals of `benchmarks/`. torchvision's versions go with those of PyTorch.
-        "bench": ["torch>=2.9", "torchvision>=0.24", "lightly>=1.6,<2", "pythae>=0.1.2,<0.2"],
+        # The last shows profiles in TensorBoard; its versions go with those of TensorFlow.
+        "bench": [
+            "torch>=2.9",
+            "torchvision>=0.24",
+            "lightly>=1.6,<2",
+            "pythae>=0.1.2,<0.2",
+            "tensorboard-plugin-profile>=2.21,<2.22",
+        ],
     },
 )

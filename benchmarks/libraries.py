@@ -105,20 +105,16 @@ def _set_up_torch(threads):
 
 
 def _import_lightly_loss():
-    """Import lightly's losses without torchvision, of which other parts of lightly name some.
-
-    What they name is a class without use; NT-Xent needs none of it.
-    """
-    names = ("torchvision", "torchvision.ops", "torchvision.models", "torchvision.transforms")
-    before = {name: sys.modules[name] for name in names if name in sys.modules}
-    for name in names:
-        part = sys.modules[name] = types.ModuleType(name)
-        part.__getattr__ = lambda wanted: type(wanted, (), {})
-        part.__path__ = []
+    """Import lightly's losses without torchvision, of which NT-Xent needs nothing."""
+    parts = {name: types.ModuleType(name) for name in ("torchvision", "torchvision.ops")}
+    # What others of them import.
+    parts["torchvision.ops"].roi_align = parts["torchvision.ops"].StochasticDepth = None
+    before = {name: sys.modules[name] for name in parts if name in sys.modules}
+    sys.modules.update(parts)
     try:
         return importlib.import_module("lightly.loss")
     finally:
-        for name in names:
+        for name in parts:
             del sys.modules[name]
         sys.modules.update(before)
 

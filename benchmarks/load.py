@@ -1,6 +1,7 @@
 """Many clients of one server at a time: their latencies and errors, and whose answers they got."""
 
 import collections
+import contextlib
 import dataclasses
 import pathlib
 import shutil
@@ -90,16 +91,27 @@ def run_clients(open_client, request, references, *, num_clients, seconds):
 
     Returns:
         A `Tally` of all, and the seconds that passed.
+
+    Raises:
+        RuntimeError: a client cannot begin.
     """
     signature, inputs = request
     tallies = [Tally() for _ in range(num_clients)]
+    refusals = []
     starting = threading.Barrier(num_clients + 1)
     stopping = threading.Event()
 
     def call_again_and_again(tally):
-        with open_client() as client:
-            client.signatures()
-            starting.wait()
+        with contextlib.ExitStack() as stack:
+            try:
+                client = stack.enter_context(open_client())
+                client.signatures()
+                starting.wait()
+            except Exception as error:
+                # The first is the reason; those after it only saw that all is called off.
+                refusals.append(error)
+                starting.abort()
+                return
             while not stopping.is_set():
                 start = time.perf_counter()
                 try:
@@ -119,7 +131,10 @@ def run_clients(open_client, request, references, *, num_clients, seconds):
     ]
     for thread in threads:
         thread.start()
-    starting.wait()
+    try:
+        starting.wait()
+    except threading.BrokenBarrierError:
+        raise RuntimeError(f"A client cannot begin: {refusals[0]}") from refusals[0]
     start = time.perf_counter()
     stopping.wait(seconds)
     stopping.set()

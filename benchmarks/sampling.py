@@ -5,24 +5,36 @@
     python -m benchmarks.sampling --quick
 
 All contenders have the same weights and the same noise, so they draw the same images: that is
-looked at before anything is timed. Beside them, smaller: TensorFlow Probability's PixelCNN.
+looked at before anything is timed. One of them is the served model: the exported signature, run by
+the loader of TF Serving. Beside them, smaller: TensorFlow Probability's PixelCNN.
 """
 
+import contextlib
 import dataclasses
 import math
 import statistics
+import tempfile
 
 import keras
 import numpy as np
 
 import kgen
-from benchmarks import interleaved, libraries, machine, probes, results
+from benchmarks import (
+    interleaved,
+    libraries,
+    machine,
+    probes,
+    results,
+    rounds,
+    sampling_tables,
+)
 from benchmarks.rivals import kgen_pixelcnn
-from kgen import heads, recipe
+from kgen import heads, recipe, serving
 from kgen.heads.sampling import seed_rows
 from kgen.recipe import option
+from kgen.serving import c_api
 
-GOALS = {"kgen, cached": 30.0, "kgen, cached, XLA": 100.0}
+GOALS = {"kgen, cached": 30.0, "kgen, served": 30.0, "kgen, cached, XLA": 100.0}
 # How many times longer than the arithmetic alone at the machine's peak.
 ARITHMETIC_GOAL = 3.0
 
@@ -63,11 +75,18 @@ def build(config, side):
     return model
 
 
-def contenders(model, config):
-    """The fast and the slow ones: two dicts of name to a function that draws `num_images`."""
+def contenders(model, served, config):
+    """The fast and the slow ones: two dicts of name to a function that draws `num_images`.
+
+    Args:
+        model: kgen.PixelCNN.
+        served: function without arguments that draws from its export.
+        config: the configuration.
+    """
     # What `model.sample` draws from, so that all draw the same images.
     uniforms = model._noise(seed_rows(0, config.num_images)).numpy()
     fast = dict(kgen_pixelcnn.cached_samplers(model, config.num_images))
+    fast["kgen, served"] = served
     slow = dict(kgen_pixelcnn.naive_sampler(model, uniforms))
     if libraries.is_at_hand("torch", config.threads):
         from benchmarks.rivals import torch_pixelcnn
@@ -75,6 +94,27 @@ def contenders(model, config):
         sizes = dict(filters=config.filters, num_blocks=config.num_blocks)
         slow.update(torch_pixelcnn.samplers(model.network, uniforms, **sizes))
     return fast, slow
+
+
+@contextlib.contextmanager
+def served_sampler(model, num_images):
+    """Yields a function that draws the images of seed 0 from the exported signature `sample`.
+
+    It runs in this process, through the C API that loads what TF Serving loads: no request, no
+    network, and nothing of Python's TensorFlow.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        version = serving.export(model, folder, warmup_batch_sizes=(num_images,), check=False)
+        tensors = serving.read_signatures(version)["sample"]
+        feeds = [
+            (tensors.inputs["seed"].name, seed_rows(0, num_images).numpy()),
+            (tensors.inputs["temperature"].name, np.ones(num_images, np.float32)),
+        ]
+        session = c_api.Session(c_api.load_library(), str(version))
+        try:
+            yield lambda: session.run(feeds, [tensors.outputs["images"].name])[0]
+        finally:
+            session.close()
 
 
 def differing_pixels(draws, levels):
@@ -94,41 +134,37 @@ def differing_pixels(draws, levels):
     return {name: int(np.sum(values != reference)) for name, values in images.items()}
 
 
-def compare(seconds):
+def compare(seconds, differing, why_not=""):
     """How many times faster each fast contender is than each slow one, round by round.
 
     Args:
         seconds: dict of name to lists of seconds, one list a round, one entry a turn.
+        differing: dict of name to the count of differing pixels; other images forbid a verdict.
+        why_not: an obstacle, which forbids all verdicts.
 
     Yields:
-        dict with the two names, the `goal`, and `by_round`: the ratio of the medians of a round.
+        dict with the two names, the `goal`, `by_round`, the ratio of the medians of a round, and
+        the `verdict`.
     """
     middle = {name: [statistics.median(turns) for turns in s] for name, s in seconds.items()}
     for name, goal in GOALS.items():
         for slow in middle:
             if slow not in GOALS:
                 by_round = [s / f for s, f in zip(middle[slow], middle[name], strict=True)]
-                yield dict(of=slow, to=name, goal=goal, by_round=by_round)
+                others = differing[name] or differing[slow]
+                obstacle = why_not or ("the images differ" if others else "")
+                verdict = rounds.verdict(by_round, goal, why_not=obstacle)
+                yield dict(of=slow, to=name, goal=goal, by_round=by_round, verdict=verdict)
 
 
-def verdict(row):
-    """Whether a ratio meets its goal: in all rounds, in none, or, without an answer, in some."""
-    met, total = sum(ratio >= row["goal"] for ratio in row["by_round"]), len(row["by_round"])
-    if met in (0, total):
-        return f"goal {row['goal']:.0f}: {'met' if met else 'MISSED'} in all rounds"
-    return f"goal {row['goal']:.0f}: no verdict, met in {met} of {total} rounds: run again"
-
-
-def measure(model, config):
+def measure(model, config, why_not):
     """The seconds of all contenders at one size, and their ratios."""
-    fast, slow = contenders(model, config)
-    differing = differing_pixels({**fast, **slow}, config.levels)
-    total = config.num_images * math.prod(model.image_shape)
-    print(f"\nPixels that differ from those of naive sampling in kgen, of {total:,}:")
-    for name, count in differing.items():
-        print(f"  {name:24} {count:6,}")
-    seconds = interleaved.seconds_between(fast, slow, config.num_rounds, config.num_turns)
-    ratios = list(compare(seconds))
+    with served_sampler(model, config.num_images) as served:
+        fast, slow = contenders(model, served, config)
+        differing = differing_pixels({**fast, **slow}, config.levels)
+        sampling_tables.print_differing(differing, config.num_images * math.prod(model.image_shape))
+        seconds = interleaved.seconds_between(fast, slow, config.num_rounds, config.num_turns)
+    ratios = list(compare(seconds, differing, why_not))
     return dict(differing_pixels=differing, seconds=seconds, ratios=ratios)
 
 
@@ -159,10 +195,10 @@ def measure_growth(models, config):
     seconds = interleaved.seconds_between(fast, slow, config.num_rounds, config.num_turns)
     rows = []
     for (name, side), turns in sorted(seconds.items()):
-        middle = _median(turns)
+        middle = sampling_tables.median(turns)
         row = dict(name=name, side=side, seconds=turns, microseconds_a_pixel=1e6 * middle / side**2)
         if rows and rows[-1]["name"] == name:
-            growth = math.log(middle / _median(rows[-1]["seconds"]))
+            growth = math.log(middle / sampling_tables.median(rows[-1]["seconds"]))
             row["power_of_pixels"] = growth / (2.0 * math.log(side / rows[-1]["side"]))
         rows.append(row)
     return rows
@@ -175,33 +211,47 @@ def float_operations(model, num_images):
     return 2 * pixels * sum(math.prod(v.shape) for v in kernels)
 
 
-def beside_the_arithmetic(operations, seconds, config):
+def beside_the_arithmetic(operations, seconds, config, why_not=""):
     """How many times longer the cached draws take than their arithmetic at the machine's peak.
 
     Args:
         operations: of a draw.
         seconds: dict of name to lists of seconds, one list a round.
         config: the configuration.
+        why_not: an obstacle, which forbids all verdicts.
 
     Returns:
-        dict with the `operations`, the machine's `peak`, the `seconds_at_peak` and `ratios` (name
-        -> one figure a round).
+        dict with the `operations`, the machine's `peak` and `peak_bfloat16`, the `seconds_at_peak`,
+        and `ratios` and `verdicts` (name -> one figure a round, and a text); or with `missing`, why
+        there are none.
     """
-    peak = probes.call("peak", quick=config.quick)
+    peak = call_probe("peak", quick=config.quick)
+    if "missing" in peak:
+        return peak
     at_peak = 1e-9 * operations / peak["gigaflops"]
     ratios = {
         name: [statistics.median(turns) / at_peak for turns in seconds[name]] for name in GOALS
     }
-    return dict(operations=operations, peak=peak, seconds_at_peak=at_peak, ratios=ratios)
+    verdicts = {
+        name: rounds.verdict(each, ARITHMETIC_GOAL, at_most=True, why_not=why_not)
+        for name, each in ratios.items()
+    }
+    return dict(
+        operations=operations,
+        peak=peak,
+        peak_bfloat16=call_probe("peak", quick=config.quick, dtype="bfloat16"),
+        seconds_at_peak=at_peak,
+        ratios=ratios,
+        verdicts=verdicts,
+    )
 
 
-def arithmetic_verdict(ratios):
-    """Whether a draw is near enough to its arithmetic: in all rounds, in none, or in some."""
-    met, total = sum(ratio <= ARITHMETIC_GOAL for ratio in ratios), len(ratios)
-    if met in (0, total):
-        words = "met" if met else "MISSED"
-        return f"goal at most {ARITHMETIC_GOAL:.0f}: {words} in all rounds"
-    return f"goal at most {ARITHMETIC_GOAL:.0f}: no verdict, met in {met} of {total} rounds"
+def call_probe(name, **arguments):
+    """A probe's answer, or `missing`, why it has none: a failure must not lose other figures."""
+    try:
+        return probes.call(name, **arguments)
+    except RuntimeError as error:
+        return dict(missing=str(error).splitlines()[-1])
 
 
 def memory(models):
@@ -216,102 +266,51 @@ def memory(models):
     ]
 
 
-def _median(rounds):
-    return statistics.median(second for turns in rounds for second in turns)
-
-
-def _seconds(rounds):
-    """The median of all turns and their range, as text."""
-    values = [second for turns in rounds for second in turns]
-    return f"{_median(rounds):9.4f}  ({min(values):.4f} - {max(values):.4f})"
-
-
-def print_tables(found, config):
-    """Print seconds and ratios with their goals, then the growth with the size, then memory."""
-    print(
-        f"\n{config.num_images} images of {config.side} x {config.side}: seconds a draw, ", end=""
-    )
-    print("median (smallest - largest)")
-    for name, rounds in found["seconds"].items():
-        print(f"  {name:24} {_seconds(rounds)}")
-    print("  ratio of times, median of the rounds (smallest - largest)")
-    for row in found["ratios"]:
-        ratios, label = row["by_round"], f"{row['of']} / {row['to']}"
-        spread = f"({min(ratios):.1f} - {max(ratios):.1f})"
-        print(f"  {label:44} {statistics.median(ratios):6.1f}  {spread}  {verdict(row)}")
-    print("\nSize of the image: seconds a draw, microseconds a pixel, time ~ pixels to the power")
-    for row in found["growth"]:
-        power = f"{row['power_of_pixels']:.2f}" if "power_of_pixels" in row else ""
-        label = f"{row['name']}, {row['side']} x {row['side']}"
-        pixel = row["microseconds_a_pixel"]
-        print(f"  {label:30} {_seconds(row['seconds']):34} {pixel:9,.1f}  {power}")
-    arithmetic = found["arithmetic"]
-    print(
-        f"\nArithmetic: {1e-9 * arithmetic['operations']:.3f} GFLOP a draw, "
-        f"{arithmetic['seconds_at_peak']:.4f} s at the machine's peak of "
-        f"{arithmetic['peak']['gigaflops']:,.0f} GFLOP/s (copying at "
-        f"{arithmetic['peak']['gigabytes_a_second']:.1f} GB/s)"
-    )
-    for name, ratios in arithmetic["ratios"].items():
-        spread = f"({min(ratios):.1f} - {max(ratios):.1f})"
-        label = f"{name} / arithmetic at the peak"
-        print(f"  {label:44} {statistics.median(ratios):6.1f}  {spread}  ", end="")
-        print(arithmetic_verdict(ratios))
-    print("\nMemory: of the cache for each image that is drawn at a time, and of the weights")
-    for row in found["memory"]:
-        cache, weights = row["cache_bytes_an_image"], row["weights_bytes"]
-        print(f"  {row['side']:3} x {row['side']:3} {cache:12,} bytes {weights:12,} bytes")
-
-
 def beside_tfp(config):
-    """Seconds beside TensorFlow Probability's PixelCNN, printed; None where it is left out."""
-    if not config.tfp_side:
-        return None
-    found = probes.call(
+    """Seconds beside TensorFlow Probability's PixelCNN, and their ratio, which has no goal."""
+    found = call_probe(
         "tfp_sampling",
         side=config.tfp_side,
         num_images=config.num_images,
         filters=config.filters,
         num_rounds=config.num_rounds,
+        num_turns=config.num_turns,
     )
-    if "missing" in found:
-        print(f"\nTensorFlow Probability's PixelCNN is left out: {found['missing']}")
-        return None
-    print(
-        f"\nTensorFlow Probability's PixelCNN beside kgen's PixelCNN++, {config.num_images} images "
-        f"of {config.tfp_side} x {config.tfp_side}: seconds a draw, weights"
-    )
-    for name, seconds in found["seconds"].items():
-        print(f"  {name:24} {_seconds([seconds])} {found['weights'][name]:12,}")
-    naive, cached = found["seconds"].values()
-    found["by_round"] = [slow / fast for slow, fast in zip(naive, cached, strict=True)]
-    ratios = found["by_round"]
-    spread = f"({min(ratios):.1f} - {max(ratios):.1f})"
-    print(f"  {'TFP, naive / kgen, cached':44} {statistics.median(ratios):6.1f}  {spread}  no goal")
+    if "missing" not in found:
+        naive, cached = (
+            [statistics.median(turns) for turns in each] for each in found["seconds"].values()
+        )
+        found["by_round"] = [slow / fast for slow, fast in zip(naive, cached, strict=True)]
     return found
 
 
 def main(config):
-    """Check, measure, print the tables and write the figures. Returns them."""
+    """Check, measure, print the tables and write the figures, part by part. Returns them."""
     if config.quick:
         config = dataclasses.replace(config, **QUICK)
     before = machine.start(config.quick, config.device)
+    why_not = rounds.obstacle(before, config.quick)
+    path, found = results.path(config), {}
+    content = dict(results=found, config=dataclasses.asdict(config), machine=before)
+
+    def add(part, figures, print_part):
+        found[part] = figures
+        print_part(figures, config)
+        results.update(path, "sampling", f"{config.levels} levels", content)
+
     keras.utils.set_random_seed(0)
     sides = (config.side // 2, config.side, 2 * config.side)
     models = {side: build(config, side) for side in sides}
     model = models[config.side]
-    found = measure(model, config)
     operations = float_operations(model, config.num_images)
-    found.update(
-        growth=measure_growth(models, config),
-        memory=memory(models),
-        arithmetic=beside_the_arithmetic(operations, found["seconds"], config),
-    )
-    print_tables(found, config)
-    found["tfp"] = beside_tfp(config)
-    content = dict(results=found, config=dataclasses.asdict(config), machine=before)
-    path = results.path(config)
-    results.update(path, "sampling", f"{config.levels} levels", content)
+    found.update(measure(model, config, why_not))
+    add("ratios", found["ratios"], lambda _, config: sampling_tables.print_draws(found, config))
+    arithmetic = beside_the_arithmetic(operations, found["seconds"], config, why_not)
+    add("arithmetic", arithmetic, sampling_tables.print_arithmetic)
+    add("growth", measure_growth(models, config), sampling_tables.print_growth)
+    add("memory", memory(models), sampling_tables.print_memory)
+    if config.tfp_side:
+        add("tfp", beside_tfp(config), sampling_tables.print_tfp)
     print(f"\nThe figures of all rounds are in {path}.")
     return content
 

@@ -3,12 +3,13 @@
     python -m benchmarks.serving                                           # a server of its own
     python -m benchmarks.serving --publish_every=5 --rollback              # new versions meanwhile
     python -m benchmarks.serving --address=gpu:8500 --model=vae --signature=sample
-    python -m benchmarks.serving --address=https://gpu:8443 --model=vae --token=... --rows=32
+    python -m benchmarks.serving --address=grpcs://gpu:8443 --token=... --certificates=tls.crt
     python -m benchmarks.serving --latency                  # what the server adds to a call
     python -m benchmarks.serving --quick
 
 Batching is TF Serving's: start it once with --enable_batching and once without, run both, and tell
-the results apart by --note. The development server has none.
+the results apart by --note; docs/serving.md has the commands. The development server has none. Call
+the server itself: behind a proxy that limits the rate, the limit would be measured.
 """
 
 import contextlib
@@ -31,6 +32,8 @@ from kgen.serving import c_api, local, warmup
 
 GOAL_MS = 3.0
 LATENCY_ROWS = 32
+# The last quarter of a run over the second.
+MEMORY_GROWTH = 1.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Config:
     latency: bool = option(False, "measure what the development server adds, instead of load")
     rounds: int = option(20, "rounds of --latency, each of 20 calls a contender")
     token: str = option("", "sent as a bearer token")
+    certificates: str = option("", "PEM file of the certificates to trust; the system's by default")
     note: str = option("", "kept with the figures, such as 'batching on'")
     quick: bool = option(False, "a small model for seconds: shows that all runs, measures nothing")
     output: str = option("runs/benchmarks/serving/results.json", "where the figures go")
@@ -119,6 +123,7 @@ def measure_load(config):
                 addresses[0],
                 model,
                 token=config.token or None,
+                certificates=config.certificates or None,
                 # Two parts a request, both of which must be of one version.
                 max_batch_size=max(config.rows // 2, 1) if publishes else None,
             )
@@ -134,6 +139,7 @@ def measure_load(config):
         if server is not None:
             memory = load.Memory(server.process.pid)
             memory.start()
+            stack.callback(memory.stop)
         if publishes:
             num_expected = int(config.seconds / config.publish_every)
             publisher = load.Publisher(
@@ -143,6 +149,8 @@ def measure_load(config):
                 rollback_after=max(num_expected // 2, 1) if config.rollback else 0,
             )
             publisher.start()
+            # Also when the clients cannot begin: it would publish into a folder that is gone.
+            stack.callback(publisher.stop)
         tally, passed = load.run_clients(
             open_client,
             (config.signature, inputs),
@@ -184,7 +192,7 @@ def summarize(tally, passed, rows):
 
 
 def print_load(config, figures):
-    """Prints the figures of load."""
+    """Prints the figures of load, and whether they meet the goal."""
     where = config.address or f"a development server over {config.protocol}"
     print(
         f"\n{config.clients} clients of {where}, {config.signature}, {config.rows} rows a request"
@@ -207,13 +215,33 @@ def print_load(config, figures):
             f"  {figures['published']} versions published, {figures['rolled_back']} rolled back, "
             f"answers by version: {figures['answers_by_version']}"
         )
-        if len(figures["answers_by_version"]) < 2:
-            print("  No new version was loaded in time: this shows nothing. Run for longer.")
     if figures.get("memory_mb_by_quarter"):
         quarters = figures["memory_mb_by_quarter"]
         text = ", ".join(f"{value:,.0f}" for value in quarters)
-        ratio = quarters[-1] / quarters[0]
-        print(f"  memory by quarter of the run: {text} MB, last / first {ratio:.3f}")
+        ratio = quarters[-1] / quarters[1]
+        print(f"  memory by quarter of the run: {text} MB, last / second {ratio:.3f}")
+    missed = shortfalls(figures)
+    print(f"  goal: {'MISSED: ' + '; '.join(missed) if missed else 'met'}")
+
+
+def shortfalls(figures):
+    """What of the goal of a run under load was missed; an empty list if nothing was."""
+    found = []
+    if not figures["requests"]:
+        found.append("no request was answered")
+    found += [f"{figures[name]} {name}" for name in ("failed", "mixed") if figures[name]]
+    if "published" in figures:
+        if figures["unknown"]:
+            found.append(f"{figures['unknown']} answers are those of no version")
+        if figures["publisher_error"]:
+            found.append(figures["publisher_error"])
+        if not {"first", "second"} <= set(figures["answers_by_version"]):
+            found.append("no new version was loaded in time: run for longer")
+    quarters = figures.get("memory_mb_by_quarter")
+    # The first quarter still fills caches and pools of threads.
+    if quarters and quarters[-1] > MEMORY_GROWTH * quarters[1]:
+        found.append(f"memory grew by a factor of {quarters[-1] / quarters[1]:.2f}")
+    return found
 
 
 def measure_latency(config):

@@ -5,7 +5,7 @@ import tensorflow_datasets as tfds
 
 from kgen.data.builders.features import images_and_labels
 
-SIZES = (1_000, 10_000, 100_000, 1_000_000)
+SIZES = (1_000, 10_000, 200_000, 1_000_000)
 
 
 class SyntheticImages(tfds.core.GeneratorBasedBuilder):

@@ -1,18 +1,25 @@
 """Rebuild the table of results in README.md from the metrics that the recipes wrote.
 
     python -m recipes.table
+    python -m recipes.table --add saved_models/vae/metrics.json --name vae_digits
 
-`results/<file>.json` is the `metrics.json` of a run. What it lacks is in `table_rows.py`. In a
-row's figure `{name:.2f}` is the value of a metric, `{name:+-.2f}` the value and its standard
-deviation over draws, `{name:.1%}` a share in percent, and `{name.field:.2f}` another figure of it.
+`results/<file>.json` is the `metrics.json` of a run, which `--add` copies there without the folders
+of its machine. What it lacks, a row, is in `table_rows.py`: write it first. In a row's figure
+`{name:.2f}` is the value of a metric, `{name:+-.2f}` the value and its standard deviation over
+draws, `{name:.1%}` a share in percent, and `{name.field:.2f}` another figure of it.
 """
 
+import argparse
 import json
+import os
 import pathlib
+import re
 
 from recipes.table_rows import ROWS
 
 FOLDER = pathlib.Path(__file__).parent
+# Of the configuration: where a run's files went on the machine that it ran on.
+FOLDERS_OF_RUNS = ("run_dir", "export_dir", "data_dir", "classifier_dir")
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 HEADER = (
     "recipe",
@@ -85,12 +92,18 @@ def table(rows=ROWS, folder=FOLDER / "results"):
 
 def _metrics(content):
     """The metrics; the longest name, and its form in earlier files, in short."""
-    metrics = dict(content["metrics"])
+    metrics = {name: _with_accuracy(fields) for name, fields in content["metrics"].items()}
     exact = metrics.pop("test_negative_log_likelihood", None) or metrics.get("test_nll")
     if exact:
         bits = metrics.get("test_bits_per_dim", {}).get("value")
         metrics["test_nll"] = dict(bits_per_dim=bits) | exact
     return metrics
+
+
+def _with_accuracy(fields):
+    """The same, with the test accuracy of the classifier that its protocol names as a figure."""
+    found = re.search(r"test accuracy (\d\.\d+)", fields.get("protocol", ""))
+    return fields | dict(classifier_accuracy=float(found[1])) if found else fields
 
 
 def updated(text, new_table):
@@ -115,10 +128,50 @@ def _training_time(seconds):
     return f"{total:.0f} s" if total < 100 else f"{total / 60:.0f} min"
 
 
-def main():
-    """Rewrite the table of README.md."""
+def add(source, name, folder=FOLDER / "results"):
+    """Copy a run's `metrics.json` to `results/<name>.json`, without the folders of its machine.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not one of a recipe, or no row is called so.
+    """
+    names = [row.file for row in ROWS]
+    if name not in names:
+        raise ValueError(
+            f"--name={name} has no row in table_rows.py: write one, or use one of "
+            f"{', '.join(names)}."
+        )
+    content = json.loads(pathlib.Path(source).read_text())
+    missing = [key for key in ("metrics", "config", "seconds") if key not in content]
+    if missing:
+        raise ValueError(f"{source} is no metrics.json of a recipe: it lacks {missing}.")
+    for key in FOLDERS_OF_RUNS:
+        content["config"].pop(key, None)
+    _write(folder / f"{name}.json", json.dumps(content, indent=2) + "\n")
+
+
+def _write(path, text):
+    """Under a temporary name, then renamed: readers never see half a file."""
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def main(arguments=None):
+    """Take in a run's metrics, if asked to, and rewrite the table of README.md."""
+    parser = argparse.ArgumentParser(description="Rebuild the table of results.")
+    parser.add_argument("--add", metavar="FILE", help="a run's metrics.json, to be taken in")
+    parser.add_argument("--name", help="the row's name, under which it goes into results/")
+    given = parser.parse_args(arguments)
+    if bool(given.add) != bool(given.name):
+        parser.error("--add and --name go together.")
+    if given.add:
+        add(given.add, given.name)
     path = FOLDER / "README.md"
-    path.write_text(updated(path.read_text(), table()))
+    _write(path, updated(path.read_text(), table()))
 
 
 if __name__ == "__main__":

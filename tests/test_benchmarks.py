@@ -13,15 +13,10 @@ from benchmarks import (
     machine,
     memory,
     probes,
-    profiling,
     results,
-    sampling,
-    scaling,
     training,
 )
 from benchmarks.cases import FAMILIES, Case, synthetic_images
-from benchmarks.probes import peak
-from benchmarks.probes import scaling as scaling_probe
 from benchmarks.rivals import kgen_networks
 
 
@@ -129,78 +124,6 @@ def test_the_images_of_the_benchmark_are_on_their_levels():
         assert len(np.unique(images)) > 0.9 * num_levels
 
 
-def test_quick_benchmark_of_sampling(tmp_path, monkeypatch, capsys):
-    # Compiling takes a minute.
-    monkeypatch.setenv("CXX", "no-compiler")
-    output = tmp_path / "results.json"
-    sampling.main(sampling.Config(quick=True, threads=1, output=str(output)))
-    results = json.loads(output.read_text())["sampling"]["256 levels"]["results"]
-    assert set(results["differing_pixels"]) >= {"kgen, cached", "kgen, cached, XLA", "kgen, naive"}
-    # PyTorch's too, where it is installed.
-    assert not any(results["differing_pixels"].values())
-    # Two turns before and after each slow contender, one turn of the slow one.
-    num_slow = len(results["seconds"]) - 2
-    assert [len(turns) for turns in results["seconds"]["kgen, cached"]] == [2 * num_slow + 2] * 2
-    assert [len(turns) for turns in results["seconds"]["kgen, naive"]] == [1, 1]
-    rows = {(row["name"], row["side"]) for row in results["growth"]}
-    assert rows == {
-        (name, side) for name in ("kgen, cached", "kgen, cached, XLA") for side in (4, 8, 16)
-    } | {("kgen, naive", 4), ("kgen, naive", 8)}
-    # The current rows, with some columns of padding, and the rows above: linear in the width.
-    sizes = [row["cache_bytes_an_image"] for row in results["memory"]]
-    assert sizes[2] - sizes[1] == 2 * (sizes[1] - sizes[0]) > 0
-    printed = capsys.readouterr().out
-    assert "kgen, naive / kgen, cached, XLA" in printed
-
-
-@pytest.mark.parametrize("levels", [2, 256])
-def test_arithmetic_of_a_draw_is_that_of_one_pass_over_the_images(levels):
-    config = sampling.Config(levels=levels, side=6, filters=8, num_blocks=1)
-    model = sampling.build(config, config.side)
-    network = tf.function(lambda images: model.network(images))
-    graph = network.get_concrete_function(tf.TensorSpec((2, 6, 6, 1))).graph
-    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
-    options["account_type_regexes"] = ["Conv2D"]
-    options["output"] = "none"
-    counted = tf.compat.v1.profiler.profile(graph, options=options).total_float_ops
-    # The convolution multiplies the few taps of its last row that are not visible as well.
-    assert 0.9 * counted < sampling.float_operations(model, 2) <= counted
-
-
-def test_draw_is_measured_against_the_arithmetic(monkeypatch):
-    monkeypatch.setattr(probes, "call", lambda *args, **kwargs: dict(gigaflops=2.0))
-    seconds = {name: [[1.0, 9.0, 2.0], [4.0]] for name in sampling.GOALS}
-    found = sampling.beside_the_arithmetic(10**9, seconds, sampling.Config())
-    assert found["seconds_at_peak"] == 0.5
-    assert found["ratios"] == {name: [4.0, 8.0] for name in sampling.GOALS}
-    assert sampling.arithmetic_verdict([4.0, 8.0]) == "goal at most 3: MISSED in all rounds"
-    assert sampling.arithmetic_verdict([2.0, 3.0]) == "goal at most 3: met in all rounds"
-    assert "no verdict, met in 1 of 2" in sampling.arithmetic_verdict([2.0, 4.0])
-
-
-def test_peak_counts_operations_and_bytes(monkeypatch):
-    monkeypatch.setattr(peak, "_seconds", lambda work: 0.5)
-    found = peak.measure(quick=True)
-    # n^3 multiplications and additions of 256 rows; 65,536 numbers of 4 bytes, read and written.
-    assert found["gigaflops"] == pytest.approx(2 * 256**3 / 0.5 / 1e9)
-    assert found["gigabytes_a_second"] == pytest.approx(2 * 4 * 65536 / 0.5 / 1e9)
-
-
-def test_times_are_compared_within_a_round_by_medians():
-    seconds = {
-        "kgen, cached": [[1.0, 2.0, 9.0], [1.0, 1.0, 1.0]],
-        "kgen, cached, XLA": [[0.5, 0.5, 0.5], [0.1, 0.1, 0.1]],
-        "kgen, naive": [[60.0], [40.0]],
-    }
-    rows = list(sampling.compare(seconds))
-    assert [row["by_round"] for row in rows] == [[30.0, 40.0], [120.0, 400.0]]
-    assert sampling.verdict(rows[0]) == "goal 30: met in all rounds"
-    assert (
-        sampling.verdict({**rows[0], "by_round": [29.0, 28.0]}) == "goal 30: MISSED in all rounds"
-    )
-    assert "no verdict, met in 1 of 2" in sampling.verdict({**rows[0], "by_round": [29.0, 31.0]})
-
-
 def test_fast_contenders_have_their_turns_between_slow_ones(monkeypatch):
     # A second each with TensorFlow's objects around.
     monkeypatch.setattr(interleaved.gc, "collect", lambda: None)
@@ -264,35 +187,6 @@ def test_arithmetic_of_a_graph_is_what_the_profiler_counts():
     assert once == counted == 2 * 6 * (16 * 7 * 75 + 7 * 16 * 2)
     # Backwards each product is two more, of the same size.
     assert arithmetic.of_graph(step.get_concrete_function(spec).graph) == 3 * once
-
-
-def test_data_sets_on_disk_grow_and_are_streamed(tmp_path):
-    config = scaling.Config(sizes="1000", data_dir=str(tmp_path), num_rounds=2)
-    ((label, arguments),) = scaling.by_images(config)
-    assert label == dict(label="1,000 images on disk", shards=1)
-    row = scaling_probe.measure(batch_size=256, num_batches=0, **arguments)
-    assert len(row["images_per_second"]) == 2
-    # 3 whole batches of 1,000 images.
-    middle = 768 / np.median([768 / speed for speed in row["images_per_second"]])
-    assert row["milliseconds_a_step"] == pytest.approx(1e3 * 256 / middle, rel=1e-6)
-
-
-def test_two_replicas_split_the_step_of_one_device(tmp_path, capsys):
-    output = tmp_path / "results.json"
-    found = scaling.main(scaling.Config(quick=True, axes="replicas", output=str(output)))
-    one, two = found["replicas"]
-    # After three steps; sums in another order differ by 1e-7.
-    assert two["largest_difference"] <= 1e-5 and "largest_difference" not in one
-    assert list(json.loads(output.read_text())["scaling"]) == ["replicas"]
-    assert "from one device's" in capsys.readouterr().out
-
-
-def test_profile_names_the_operations_of_a_step(tmp_path):
-    multiply = tf.function(lambda x: x @ x)
-    seconds, operations = profiling.profile(lambda: multiply(tf.ones((300, 300))), tmp_path)
-    # On two cores the threads of one product count twice.
-    assert 0.0 < operations["MatMul"] < 2 * seconds
-    assert "Conv2D" not in operations
 
 
 def test_every_case_names_networks():

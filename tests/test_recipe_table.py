@@ -1,5 +1,7 @@
 """The table of results says what the runs measured."""
 
+import dataclasses
+import importlib
 import json
 
 import pytest
@@ -18,6 +20,67 @@ def test_every_result_has_a_row():
     assert files == {row.file for row in ROWS}
     for row in ROWS:
         assert (table.FOLDER / f"{row.recipe}.py").exists()
+
+
+def configured(row):
+    """The configuration of a row's command: the recipe's defaults, and the flags of the row."""
+    config = importlib.import_module(f"recipes.{row.recipe}").Config()
+    given = {}
+    for flag in row.flags.split():
+        name, found, text = flag.removeprefix("--").partition("=")
+        default = getattr(config, name)
+        given[name] = type(default)(text) if found else True
+    return dataclasses.asdict(dataclasses.replace(config, **given))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.file)
+def test_command_is_that_of_the_run(row):
+    path = table.FOLDER / "results" / f"{row.file}.json"
+    assert path.exists(), "Run the row's command, then python -m recipes.table --add."
+    config, commanded = json.loads(path.read_text())["config"], configured(row)
+    # Older runs lack the flags that came after them.
+    assert config == {name: commanded[name] for name in config}
+    assert not set(config) & set(table.FOLDERS_OF_RUNS)
+
+
+def test_metrics_of_a_run_are_taken_in_without_its_folders(tmp_path, monkeypatch):
+    source, folder = tmp_path / "metrics.json", tmp_path / "results"
+    folder.mkdir()
+    content = dict(metrics={}, config=dict(epochs=3, run_dir="/a", export_dir="/b"), seconds={})
+    source.write_text(json.dumps(content))
+    table.add(source, "vae_digits", folder)
+    (written,) = folder.iterdir()
+    assert written.name == "vae_digits.json"
+    assert json.loads(written.read_text()) == content | dict(config=dict(epochs=3))
+    with pytest.raises(ValueError, match="no row in table_rows.py.*vae_digits"):
+        table.add(source, "vae_numbers", folder)
+    source.write_text('{"metrics": {}}')
+    with pytest.raises(ValueError, match=r"lacks \['config', 'seconds'\]"):
+        table.add(source, "vae_digits", folder)
+    with pytest.raises(SystemExit):
+        table.main(["--add", str(source)])
+
+
+def test_page_is_never_half_written(tmp_path, monkeypatch):
+    page = tmp_path / "README.md"
+    page.write_text("old")
+
+    def fail(*paths):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(table.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        table._write(page, "new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_accuracy_of_a_classifier_is_read_from_the_protocol(tmp_path):
+    protocol = "features of 'c' (penultimate layer of c, test accuracy 0.9237, 5 epochs)"
+    metrics = {"frechet_distance": dict(value=1.0, protocol=protocol)}
+    content = dict(metrics=metrics, seconds=dict(training=1.0))
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    row = Row("run", "vae", "", "", "", "{frechet_distance.classifier_accuracy:.1%}")
+    assert "92.4 % ([metrics]" in table.table([row], tmp_path)
 
 
 def test_figures_are_formatted_from_the_metrics(tmp_path):

@@ -22,6 +22,9 @@ from kgen.serving import model_card
 ROOT = pathlib.Path(__file__).parent.parent
 RECIPES = sorted({path.stem for path in (ROOT / "recipes").glob("*.py")} - {"table", "table_rows"})
 
+# One a family: what a second run does is the same code in all of its recipes.
+RUN_TWICE = ("vae", "gan", "pixelcnn", "made", "byol")
+
 
 def folders(tmp_path):
     return dict(run_dir=str(tmp_path / "run"), export_dir=str(tmp_path / "saved_models"))
@@ -56,8 +59,9 @@ def test_tiny(name, classifier_dir, tmp_path):
         check_embeddings(model, results)
     else:
         check_samples(model, results)
-    module.main(config)
-    assert serving.list_versions(results) == [1, 2]
+    if name in RUN_TWICE:
+        module.main(config)
+        assert serving.list_versions(results) == [1, 2]
 
 
 def check_embeddings(model, results):

@@ -12,7 +12,6 @@ from benchmarks import (
     machine,
     probes,
     rivals,
-    scaling,
     stablehlo,
     training,
     verdicts,
@@ -337,8 +336,6 @@ def test_unknown_names_list_those_that_exist():
         training.main(training.Config(libraries="caffe"))
     with pytest.raises(ValueError, match="vae, wgan_gp, pixelcnn, simclr"):
         training.main(training.Config(family="flow"))
-    with pytest.raises(ValueError, match="batch, side, images, replicas"):
-        scaling.main(scaling.Config(axes="time"))
 
 
 def test_exported_step_is_a_program_with_its_arguments(tmp_path):

@@ -4,7 +4,6 @@ import statistics
 import time
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 import kgen
@@ -13,36 +12,33 @@ from benchmarks.cases import synthetic_images
 from benchmarks.rivals.keras_vae import in_memory_batches
 from kgen import data
 
+# Cut once and repeated: what is measured is the training, not the making of images.
+DIFFERENT_BATCHES = 4
 
-def measure(batch_size, num_batches, num_rounds, *, side=28, num_images=0, data_dir="", replicas=1):
-    """Images a second, by round, and the peak of resident memory.
+
+def measure(batch_size, num_batches, num_rounds, *, side=28, num_images=0, data_dir=""):
+    """Images a second, by round, and the peak of memory, after a round of warm-up.
 
     Args:
-        batch_size: int, images a step, over all replicas.
-        num_batches: int, steps a round of images in memory.
+        batch_size: int, images a step.
+        num_batches: int, steps a round.
         num_rounds: int, rounds after one of warm-up.
         side: int, pixels.
-        num_images: int; if not 0, so many images are streamed from the shards in `data_dir`, a
-            round being an epoch.
+        num_images: int; if not 0, so many images are streamed from the shards in `data_dir`. The
+            shuffle buffer is filled before the rounds, and all of the data are read once after
+            them, so that the memory is that of a whole epoch.
         data_dir: folder of `benchmarks.synthetic_data`.
-        replicas: int, logical devices that share the processor.
 
     Returns:
-        dict with `images_per_second` (one a round), `peak_megabytes`, and with several replicas
-        `largest_difference`, of a weight after three steps of SGD from that on one device.
+        dict with `images_per_second` (one a round), `milliseconds_a_step`, and, None where it is
+        unknown, `step_megabytes`, what the model, its steps and its input allocate, and
+        `process_megabytes`, the peak of all that is resident, the libraries included.
     """
-    result, strategy = {}, tf.distribute.get_strategy()
-    if replicas > 1:
-        tf.config.set_logical_device_configuration(
-            tf.config.list_physical_devices("CPU")[0],
-            [tf.config.LogicalDeviceConfiguration()] * replicas,
-        )
-        strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
-        result["largest_difference"] = _largest_difference(strategy, batch_size)
     keras.utils.set_random_seed(0)
-    with strategy.scope():
-        model = kgen.VAE.for_images((side, side, 1))
-        model.compile(keras.optimizers.Adam(1e-3))
+    images = None if num_images else synthetic_images(DIFFERENT_BATCHES * batch_size, side=side)
+    # TensorFlow starts its threads and whatever else it allocates once.
+    tf.ones((8, 8)) @ tf.ones((8, 8))
+    before = memory.megabytes("RssAnon") if memory.is_known() else None
     if num_images:
         batches = data.load(
             f"synthetic_images/{num_images}",
@@ -52,33 +48,59 @@ def measure(batch_size, num_batches, num_rounds, *, side=28, num_images=0, data_
             drop_remainder=True,
             data_dir=data_dir,
         )
-        model.fit(batches.take(3), verbose=0)
-        count = num_images // batch_size * batch_size
     else:
-        count = num_batches * batch_size
-        batches = in_memory_batches(synthetic_images(count, side=side), batch_size)
-        model.fit(batches, verbose=0)
-    seconds = []
-    for _ in range(num_rounds):
-        start = time.perf_counter()
-        model.fit(batches, verbose=0)
-        seconds.append(time.perf_counter() - start)
-    result["images_per_second"] = [count / each for each in seconds]
-    result["milliseconds_a_step"] = 1e3 * statistics.median(seconds) / (count // batch_size)
-    result["peak_megabytes"] = memory.megabytes("VmHWM") if memory.is_known() else None
-    return result
+        batches = in_memory_batches(images, batch_size)
+    del images
+    model = kgen.VAE.for_images((side, side, 1))
+    model.compile(keras.optimizers.Adam(1e-3))
+    timer = RoundTimer()
+    # One iterator for all rounds: neither fit's own cost nor that of the buffer is in them.
+    model.fit(
+        batches.repeat(),
+        epochs=num_rounds + 1,
+        steps_per_epoch=num_batches,
+        callbacks=[timer],
+        verbose=0,
+    )
+    if num_images:
+        read = int(batches.reduce(tf.constant(0), lambda count, _: count + 1))
+        if read != num_images // batch_size:
+            raise RuntimeError(f"Read {read} batches of {batch_size}, not all of {num_images}.")
+    seconds = timer.seconds[1:]
+    return dict(
+        images_per_second=[num_batches * batch_size / each for each in seconds],
+        milliseconds_a_step=1e3 * statistics.median(seconds) / num_batches,
+        step_megabytes=None if before is None else _peak(before),
+        process_megabytes=None if before is None else memory.megabytes("VmHWM"),
+    )
 
 
-def _largest_difference(strategy, batch_size):
-    """Of any weight after three steps of SGD, between the strategy and one device."""
-    batches = in_memory_batches(synthetic_images(3 * batch_size), batch_size)
-    weights = []
-    for scope in (tf.distribute.get_strategy(), strategy):
-        keras.utils.set_random_seed(0)
-        with scope.scope():
-            # A VAE draws other noise on each replica; without noise the step is to be the same.
-            model = kgen.Autoencoder.for_images((28, 28, 1))
-            model.compile(keras.optimizers.SGD(1e-3))
-        model.fit(batches, verbose=0)
-        weights.append([variable.numpy() for variable in model.trainable_variables])
-    return max(float(np.abs(a - b).max()) for a, b in zip(*weights, strict=True))
+class RoundTimer(keras.callbacks.Callback):
+    """Seconds of each epoch; after the first, which warms up, the peak of memory begins anew."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Look at the clock."""
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Look at the clock once the device has done all."""
+        float(logs["loss"])
+        self.seconds.append(time.perf_counter() - self._start)
+        if epoch == 0 and memory.is_known():
+            memory.forget_peak()
+            if _has_gpu():
+                tf.config.experimental.reset_memory_stats("GPU:0")
+
+
+def _peak(before):
+    if _has_gpu():
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 1e6
+    return memory.allocated_peak() - before
+
+
+def _has_gpu():
+    return bool(tf.config.get_visible_devices("GPU"))

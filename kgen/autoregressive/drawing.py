@@ -50,8 +50,10 @@ class PixelDrawing:
 
     def _serve(self, images, known, seeds, temperature, *conditions):
         """`_fill` in an endpoint."""
-        positive = tf.debugging.assert_positive(temperature, "temperature must be above 0.")
-        with tf.control_dependencies([positive] if positive is not None else []):
+        # Without the values, as in `checks.label_tensor`.
+        message = "temperature must be above 0 in each row of the batch."
+        positive = tf.debugging.Assert(tf.reduce_all(temperature > 0), [message])
+        with tf.control_dependencies([positive]):
             temperature = tf.identity(temperature)
         return self._filler(images, known, self._noise(seeds), temperature, *conditions)
 

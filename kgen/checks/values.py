@@ -67,7 +67,8 @@ def label_tensor(values, count):
     """Labels as int32 `(batch,)`, checked now, or in a graph whenever it runs.
 
     A graph's own check raises tf.errors.InvalidArgumentError, in training and on a server, whose
-    batch fails as a whole. XLA leaves such checks out.
+    batch fails as a whole: its message shows no values, for a server that joins requests answers
+    all of them with it. XLA leaves such checks out.
 
     Args:
         values: integer labels `(batch,)`.
@@ -87,8 +88,8 @@ def label_tensor(values, count):
         )
     wide = tf.cast(values, tf.int64)
     in_range = tf.reduce_all((wide >= 0) & (wide < count))
-    message = f"Expected labels in 0 .. {count - 1}, received"
-    with tf.control_dependencies([tf.debugging.Assert(in_range, [message, values])]):
+    message = f"Expected labels in 0 .. {count - 1}; a row of the batch has another."
+    with tf.control_dependencies([tf.debugging.Assert(in_range, [message])]):
         return tf.cast(tf.identity(values), tf.int32)
 
 
@@ -136,7 +137,10 @@ def level_tensor(values, shape, num_levels):
     steps = values * (num_levels - 1)
     # NaN fails the comparison too.
     on_levels = (tf.abs(steps - tf.round(steps)) <= 1e-2) & (tf.abs(values - 0.5) <= 0.5 + 1e-4)
-    message = f"Expected pixels on {num_levels} levels, k / {num_levels - 1}, in [0, 1], received"
-    check = tf.debugging.Assert(tf.reduce_all(on_levels), [message, values])
+    message = (
+        f"Expected pixels on {num_levels} levels, k / {num_levels - 1}, in [0, 1]; a row of the "
+        "batch has others."
+    )
+    check = tf.debugging.Assert(tf.reduce_all(on_levels), [message])
     with tf.control_dependencies([check]):
         return tf.identity(values)

@@ -59,6 +59,10 @@ def complete(
         key: _convert(f"{name}: {key}", value, signature.inputs[key])
         for key, value in inputs.items()
     }
+    # The one range that all models share. A server that joins requests would refuse others' too.
+    temperature = arrays.get("temperature", np.ones(1))
+    if not (np.isfinite(temperature) & (temperature > 0)).all():
+        raise ValueError(f"{name}: temperature must be above 0, received {temperature}.")
     shared = [key for key, array in arrays.items() if array.ndim < len(signature.inputs[key].shape)]
     num_rows = _num_rows(name, num_rows, {key: arrays[key] for key in arrays if key not in shared})
     for key in shared:
@@ -92,7 +96,9 @@ def _checked_seed(seed) -> int:
 
 def _convert(where: str, value, tensor: Tensor) -> np.ndarray:
     """An array of the tensor's dtype, with all its dimensions or without the first."""
-    array, dtype = np.asarray(value), numpy_dtype(tensor)
+    dtype = numpy_dtype(tensor)
+    # As objects: NumPy's own strings end at their last byte that is not 0.
+    array = np.asarray(value, object if tensor.dtype == "string" else None)
     if tensor.dtype == "string":
         array = _convert_strings(where, array)
     elif array.dtype.kind not in ("iub" if dtype.kind in "iu" else "fiub"):

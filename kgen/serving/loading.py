@@ -94,7 +94,10 @@ def run_requests(
                 f"but received {sorted(inputs)}."
             )
         for key, value in inputs.items():
-            c_api.put_value(arrays, f"{i}/{key}", _pack(np.asarray(value)))
+            # As objects: NumPy's own strings end at their last byte that is not 0.
+            is_string = signature.inputs[key].dtype == c_api.STRING
+            array = np.asarray(value, object if is_string else None)
+            c_api.put_value(arrays, f"{i}/{key}", _pack(array))
         job["requests"].append(
             {
                 "signature": name,

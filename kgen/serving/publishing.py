@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 
 # Holds the highest number ever published. Servers ignore what is no number.
 _LAST_VERSION = ".last_version"
+_TEMPORARY_LAST = ".tmp-last-"
 _ROLLED_BACK = ".rolled_back-"
 
 
@@ -81,8 +82,10 @@ def publish(directory, write: Callable[[pathlib.Path], None]) -> pathlib.Path:
                 _synchronise(path)
             with _locked(directory):
                 version = _rename_to_next(folder, directory)
-                _remember_last(directory)
-        _synchronise(directory)
+                # The version is published: a disk that is full now takes nothing of that back.
+                with contextlib.suppress(OSError):
+                    _remember_last(directory)
+    _synchronise(directory)
     return version
 
 
@@ -171,7 +174,7 @@ def _next_version(directory: pathlib.Path) -> int:
 
 
 def _remember_last(directory: pathlib.Path) -> None:
-    temporary = directory / f".tmp-last-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = directory / f"{_TEMPORARY_LAST}{os.getpid()}-{secrets.token_hex(4)}"
     temporary.write_text(f"{_next_version(directory) - 1}\n")
     temporary.replace(directory / _LAST_VERSION)
 
@@ -225,6 +228,9 @@ def _remove_abandoned(directory: pathlib.Path) -> None:
         if descriptor is not None:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(descriptor)
+    with _locked(directory):  # As whoever is writing one.
+        for file in directory.glob(f"{_TEMPORARY_LAST}*"):
+            file.unlink(missing_ok=True)
 
 
 def _lock(folder: pathlib.Path, *, wanted_if_unsupported: bool = True) -> int | None:

@@ -166,7 +166,7 @@ def test_labels_out_of_range_from_a_generator(bad):
     model = conditional_gan()
     model.compile(sgd(), sgd())
     batches = ((points(), np.where(LABELS == 1, bad, LABELS)) for _ in range(3))
-    message = rf"Expected labels in 0 .. 2, received.*\[0 {bad} 2"
+    message = "Expected labels in 0 .. 2; a row of the batch has another"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         model.fit(batches, steps_per_epoch=2, verbose=0)
 
@@ -179,11 +179,12 @@ def test_labels_under_xla():
     assert np.isfinite(history["generator_loss"]).all()
 
 
-@pytest.mark.parametrize("labels", [[0, -1, 2], [0, 3, 1]])
+@pytest.mark.parametrize("labels", [[0, -74159, 2], [0, 74159, 1]])
 def test_labels_out_of_range_at_the_server(labels, tmp_path):
     version = serving.export(conditional_gan(), tmp_path / "model")
     seed = np.zeros((3, 2), "int32")
-    with pytest.raises(RuntimeError, match=r"Expected labels in 0 .. 2, received"):
+    # Without the values: they may be those of another client's request in the same batch.
+    with pytest.raises(RuntimeError, match=r"(?s)^(?!.*\b74159\b).*Expected labels in 0 .. 2;"):
         serving.run_signatures(
             version, {"sample": {"seed": seed, "labels": np.array(labels, "int32")}}
         )

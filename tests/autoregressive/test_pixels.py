@@ -218,12 +218,13 @@ def test_num_samples(model, num_samples):
 @pytest.mark.parametrize(
     "name, change, message",
     [
-        ("log_prob", dict(images=0.4), "Expected pixels on 3 levels"),
+        ("log_prob", dict(images=0.74159), "Expected pixels on 3 levels"),
         ("bits_per_dim", dict(images=np.nan), "Expected pixels on 3 levels"),
-        ("complete", dict(images=1.5), "Expected pixels on 3 levels"),
-        ("log_prob", dict(labels=-1), "Expected labels in 0 .. 2"),
-        ("sample", dict(labels=3), "Expected labels in 0 .. 2"),
+        ("complete", dict(images=1.74159), "Expected pixels on 3 levels"),
+        ("log_prob", dict(labels=-74159), "Expected labels in 0 .. 2"),
+        ("sample", dict(labels=74159), "Expected labels in 0 .. 2"),
         ("sample", dict(temperature=0.0), "temperature must be above 0"),
+        ("sample", dict(temperature=-74159.0), "temperature must be above 0"),
     ],
 )
 def test_a_server_refuses_what_python_refuses(name, change, message):
@@ -238,5 +239,7 @@ def test_a_server_refuses_what_python_refuses(name, change, message):
     served(*inputs.values())
     for key, value in change.items():
         inputs[key][1] = value
-    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message) as caught:
         served(*inputs.values())
+    # Others in the same batch get this message too.
+    assert "74159" not in str(caught.value)

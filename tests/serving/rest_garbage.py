@@ -187,8 +187,8 @@ def _other_path(draw, document, name):
     path = "/" + "/".join(draw(st.lists(names, max_size=5)))
     if draw(st.booleans()):
         return {"path": path, "allowed": {400, 404}}
-    # Some, such as "/.", lead to the page.
-    return {"method": "GET", "path": path, "allowed": {200, 400, 404}}
+    # "/" is the page.
+    return {"method": "GET", "path": path, "allowed": {200} if path == "/" else {400, 404}}
 
 
 def _other_method(draw, document, name):

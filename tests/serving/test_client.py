@@ -327,6 +327,16 @@ def test_values_for_all_rows_are_repeated():
     np.testing.assert_array_equal(arrays["seed"], rows)
 
 
+@pytest.mark.parametrize("kind", [list, lambda names: np.array(names, object)])
+def test_strings_keep_their_zeros(kind):
+    given = {"images": IMAGES, "mask": np.ones((2, 2), int), "seed": 0}
+    names = kind([b"a\x00", "b\x00", b"\x00\x00"])
+    arrays = inputs.complete("complete", COMPLETE, (), given | {"names": names})
+    assert arrays["names"].tolist() == [b"a\x00", b"b\x00", b"\x00\x00"]
+    arrays = inputs.complete("complete", COMPLETE, (), given | {"names": b"a\x00"})
+    assert arrays["names"].tolist() == [b"a\x00"] * 3
+
+
 @pytest.mark.parametrize(
     ("signature", "given", "named", "error", "message"),
     [
@@ -337,6 +347,8 @@ def test_values_for_all_rows_are_repeated():
         (SAMPLE, (), {"labels": 1}, TypeError, r"say how many rows, as in client.name\(16"),
         (SAMPLE, (2,), {"labels": 1.5}, TypeError, r"labels: expected int32\[\?\], .*float64"),
         (SAMPLE, (2,), {"labels": 2**31}, ValueError, "values from 2147483648"),
+        (SAMPLE, (2,), {"labels": 1, "temperature": 0}, ValueError, "temperature must be above 0"),
+        (SAMPLE, (2,), {"labels": 1, "temperature": [1, np.nan]}, ValueError, "must be above 0"),
         (SAMPLE, (2,), {"labels": [1, 2, 3]}, ValueError, "unlike numbers of rows"),
         (SAMPLE, (2,), {"labels": [[1]]}, ValueError, r"received shape \[1, 1\]"),
         (SAMPLE, (2,), {"labels": 1, "seed": 2**31}, ValueError, "A seed must lie between"),

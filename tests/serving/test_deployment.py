@@ -86,6 +86,29 @@ def test_both_run_tf_serving_with_the_same_flags(services, containers):
     assert len(waits) == 2 and min(waits) > seconds
 
 
+def test_requests_under_way_are_finished(services, resources, containers):
+    waits = {
+        int(wait)
+        for name in ("nginx.conf", "grpc.conf")
+        for wait in re.findall(r"read_timeout (\d+)s;", (ROOT / "deploy" / name).read_text())
+    }
+    proxy = services["proxy"]
+    minutes, seconds = re.fullmatch(r"(\d+)m(\d+)s", proxy["stop_grace_period"]).groups()
+    assert 60 * int(minutes) + int(seconds) > max(waits)
+    # nginx would hang up at SIGTERM.
+    assert proxy["stop_signal"] == "SIGQUIT"
+    for name, condition in proxy["depends_on"].items():
+        # Stopped after the proxy, at once; as process 1 it would ignore the signal.
+        assert services[name]["init"] and "stop_grace_period" not in services[name]
+        # nginx has the address of the old container.
+        assert condition["restart"]
+    assert set(proxy["depends_on"]) == set(services) - {"proxy"}
+    pod = resources["Deployment"]["spec"]["template"]["spec"]
+    for container in containers.values():
+        _, pause = container["lifecycle"]["preStop"]["exec"]["command"]
+        assert pod["terminationGracePeriodSeconds"] >= int(pause) + max(waits)
+
+
 def test_nobody_runs_as_root_or_writes_models(services, resources, containers):
     for name, service in services.items():
         assert not service["user"].startswith("0"), name

@@ -524,12 +524,16 @@ def test_what_is_not_served_says_so(stub):
     ]:
         code, details = refusal(call, request)
         assert code == "UNIMPLEMENTED" and "Call Predict." in details
-    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["other"])
-    request.model_spec.name = "stand_in"
-    assert refusal(stub.GetModelMetadata, request) == (
-        "INVALID_ARGUMENT",
-        "Metadata field other is not supported",
-    )
+    for fields, message in [
+        (["signature_def", "other"], "Metadata field other is not supported"),
+        ([], "GetModelMetadataRequest must specify at least one metadata_field"),
+    ]:
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=fields)
+        assert refusal(stub.GetModelMetadata, request)[1] == "Missing ModelSpec"
+        # The fields are looked at before the model.
+        for name in ("stand_in", "none"):
+            request.model_spec.name = name
+            assert refusal(stub.GetModelMetadata, request) == ("INVALID_ARGUMENT", message)
 
 
 def test_garbage_on_either_port(server, stub):

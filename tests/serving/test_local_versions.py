@@ -246,9 +246,81 @@ def test_loading_says_unavailable(tmp_path, exports):
             ["UNAVAILABLE", "OK"],
         )
         assert "LOADING" in statuses
-        # Everything goes: so does the model.
-        shutil.rmtree(directory)
-        wait_for(lambda: "error" in states(server))
+
+
+def is_open(server, path):
+    for link in pathlib.Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if link.readlink() == path:
+                return True
+    return False
+
+
+def test_a_version_withdrawn_while_it_is_loaded(tmp_path, exports):
+    directory = tmp_path / "constant"
+    publish(exports[1], directory, 1)
+    with local.serving(tmp_path, flags=[POLL]) as server, connected(server) as stub:
+        publish(exports[2], directory, 2, slow_warmup)
+        wait_for(lambda: is_open(server, directory / "2" / WARMUP))
+        assert states(server)[2][0] == "LOADING"
+        withdraw(directory, 2)
+        wait_for(lambda: states(server)[2][0] == "END")
+        # What it had open it could read to the end.
+        assert states(server)[2] == ("END", "")
+        assert answer(stub) == (1, 1.0)
+
+
+@pytest.mark.parametrize("error", [OSError(116, "Stale file handle"), KeyboardInterrupt()])
+def test_a_load_that_fails_leaves_no_model_behind(exports, monkeypatch, error):
+    from kgen.serving.local import engine
+
+    sessions = []
+
+    class Session:
+        def __init__(self, library, path):
+            sessions.append(self)
+            self.is_open = True
+
+        def run(self, feeds, fetches, *, run_options):
+            raise error
+
+        def close(self):
+            self.is_open = False
+
+    monkeypatch.setattr(engine.c_api, "Session", Session)
+    with pytest.raises(type(error)):
+        engine.Servable(None, "constant", exports[1])
+    assert [session.is_open for session in sessions] == [False]
+
+
+@pytest.mark.parametrize("is_from_file", [False, True])
+def test_what_is_served_stays_while_its_folder_is_away(tmp_path, exports, is_from_file):
+    """As in TF Serving: without the base path nothing changes; one without versions unloads."""
+    models = tmp_path / "models"
+    publish(exports[1], models / "constant", 1)
+    flags, log = [POLL], tmp_path / "log"
+    if is_from_file:
+        config = tmp_path / "models.config"
+        config.write_text(
+            f'model_config_list {{ config {{ name: "constant" base_path: "{models}/constant" }} }}'
+        )
+        flags.append(f"--model_config_file={config}")
+    with (
+        log.open("w") as file,
+        local.serving(None if is_from_file else models, flags=flags, log_file=file) as server,
+        connected(server) as stub,
+    ):
+        for path in (models, models / "constant"):
+            path.rename(tmp_path / "away")
+            time.sleep(0.5)
+            assert answer(stub) == (1, 1.0)
+            (tmp_path / "away").rename(path)
+            time.sleep(0.3)
+            assert answer(stub) == (1, 1.0)
+        # Said once each time, not at each look.
+        assert log.read_text().count("constant stays as it is") == 2
+        shutil.rmtree(models / "constant" / "1")
+        wait_for(lambda: states(server)[1][0] == "END")
         with pytest.raises(grpc.RpcError) as caught:
             answer(stub)
         assert caught.value.code() == grpc.StatusCode.NOT_FOUND

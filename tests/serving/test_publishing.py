@@ -165,6 +165,28 @@ def test_disk_that_fills_up_while_writing(tmp_path):
     assert names(tmp_path) == ["1"]
 
 
+def test_disk_that_is_full_after_the_rename(tmp_path, monkeypatch):
+    """The version is there, and nothing says that it is not."""
+    publishing.publish(tmp_path, write_file)
+    replace = os.replace
+
+    def fill(source, target):
+        if pathlib.Path(target).name == ".last_version":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fill)
+        assert publishing.publish(tmp_path, write_file) == tmp_path / "2"
+        # A rollback needs the number to be remembered: it changes nothing without.
+        with pytest.raises(OSError, match="Cannot roll back.*free space.*unchanged"):
+            publishing.rollback(tmp_path)
+    assert publishing.list_versions(tmp_path) == [1, 2]
+    assert list(tmp_path.glob(".tmp-*"))
+    assert publishing.publish(tmp_path, write_file) == tmp_path / "3"
+    assert names(tmp_path) == ["1", "2", "3"]
+
+
 # Exports version after version. With a first argument, the process kills itself at a chosen
 # call; without one, the test kills it at a random moment.
 EXPORTER = textwrap.dedent(
@@ -373,7 +395,11 @@ PUBLISHER = textwrap.dedent(
 
 
 def test_killed_at_20_random_moments(tmp_path):
-    """The old state or the whole new one, 20 times on one folder."""
+    """The old state or the whole new one, 20 times on one folder.
+
+    What is killed is `publishing.publish` with a writer of small files; an export, which brings its
+    own writer, is killed in `test_killed_exports_leave_whole_versions`.
+    """
     generator = random.Random(0)
     last, unfinished = 0, 0
     for _ in range(20):

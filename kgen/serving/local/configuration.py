@@ -1,5 +1,6 @@
 """Which models to serve, and which of their versions: from a folder, or from models.config."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -31,14 +32,14 @@ class ModelConfig:
     labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def find_versions(self) -> dict[int, pathlib.Path]:
-        """The folders of the versions to serve: version -> path. Other children are ignored."""
-        try:
-            names = os.listdir(self.base_path)
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
+        """The folders of the versions to serve: version -> path. Other children are ignored.
+
+        Raises:
+            OSError: there is no such folder, or it cannot be read.
+        """
         found = {
             int(name): self.base_path / name
-            for name in names
+            for name in os.listdir(self.base_path)
             # TF Serving reads versions as int64.
             if re.fullmatch("[0-9]{1,18}", name) and (self.base_path / name).is_dir()
         }
@@ -48,17 +49,27 @@ class ModelConfig:
         return {version: found[version] for version in kept}
 
 
-def from_directory(directory) -> list[ModelConfig]:
-    """Every folder of `directory` is a model: its name, and the newest version in it."""
-    try:
-        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
-    except FileNotFoundError:
-        return []
-    return [
-        ModelConfig(entry.name, pathlib.Path(entry.path))
-        for entry in entries
-        if entry.is_dir() and not entry.name.startswith(".")
-    ]
+class Directory:
+    """Every folder of a directory is a model: its name, and the newest version in it.
+
+    A model stays one when its folder vanishes, as one of TF Serving's configuration file does: a
+    volume may be away for a while.
+
+    Args:
+        path: the directory.
+    """
+
+    def __init__(self, path):
+        self._path = path
+        self._found: dict[str, ModelConfig] = {}
+
+    def find_models(self) -> list[ModelConfig]:
+        """What is there now, and what was."""
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.scandir(self._path):
+                if entry.is_dir() and not entry.name.startswith("."):
+                    self._found[entry.name] = ModelConfig(entry.name, pathlib.Path(entry.path))
+        return [config for _, config in sorted(self._found.items())]
 
 
 def from_file(path) -> list[ModelConfig]:

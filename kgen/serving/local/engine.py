@@ -54,7 +54,7 @@ class Servable:
             raise _from_tensorflow(error) from error
         try:
             self._warm_up(version_dir / WARMUP_FILE)
-        except ServingError:
+        except BaseException:
             self.close()
             raise
 
@@ -139,8 +139,6 @@ class Servable:
                 )
 
     def _warm_up(self, path: pathlib.Path) -> None:
-        if not path.exists():
-            return
         for i, record in enumerate(_read_records(path)):
             if i == MAX_WARMUP_RECORDS:
                 raise invalid(f"{path}: more than {MAX_WARMUP_RECORDS} warm-up records.")
@@ -181,13 +179,21 @@ def _read_signatures(version_dir: pathlib.Path) -> dict[str, meta_graph_pb2.Sign
 
 
 def _read_records(path: pathlib.Path) -> Iterator[bytes]:
-    """Reads a TFRecord file. Its checksums need a library that is not here, and are not read."""
-    with path.open("rb") as file:
+    """Reads a TFRecord file, if there is one.
+
+    Its checksums need a library that is not here, and are not read. A version may be withdrawn
+    meanwhile: the open file can be read to its end all the same.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        size = os.fstat(file.fileno()).st_size
         while frame := file.read(_FRAME.size):
             if len(frame) == _FRAME.size:
                 length, _ = _FRAME.unpack(frame)
-                rest = path.stat().st_size - file.tell()
-                if length + _CHECKSUM_BYTES <= rest:
+                if length + _CHECKSUM_BYTES <= size - file.tell():
                     yield file.read(length)
                     file.read(_CHECKSUM_BYTES)
                     continue

@@ -75,7 +75,10 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         """Runs a signature."""
         started, code, known = time.monotonic(), Code.UNKNOWN, ""
         try:
-            with _aborting(context), self._servable(request) as servable:
+            with (
+                _aborting(context),
+                self._manager.servable(*_read_spec(request)) as servable,
+            ):
                 known = servable.name
                 response = self._predict(servable, request, _timeout_ms(context))
                 code = Code.OK
@@ -105,12 +108,16 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def GetModelMetadata(self, request, context):  # noqa: N802
         """Describes the signatures; "signature_def" is the only metadata field."""
-        with _aborting(context), self._servable(request) as servable:
+        with _aborting(context):
+            name, version, label = _read_spec(request)
+            # Before the model is looked up, as TF Serving does.
+            if not request.metadata_field:
+                raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
             for field in request.metadata_field:
                 if field != "signature_def":
                     raise invalid(f"Metadata field {field} is not supported")
             response = get_model_metadata_pb2.GetModelMetadataResponse()
-            if request.metadata_field:
+            with self._manager.servable(name, version, label) as servable:
                 fill_metadata(response, servable)
             return response
 
@@ -125,9 +132,6 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def MultiInference(self, request, context):  # noqa: N802
         """Not served: kgen exports Predict signatures."""
         return _refuse(context, "MultiInference")
-
-    def _servable(self, request):
-        return self._manager.servable(*_read_spec(request))
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):

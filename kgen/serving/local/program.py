@@ -80,7 +80,7 @@ def _serve(flags: argparse.Namespace, stopping: threading.Event) -> int:
         configs = configuration.from_file(flags.model_config_file)
         find_models = lambda: configs  # noqa: E731
     else:
-        find_models = lambda: configuration.from_directory(flags.directory)  # noqa: E731
+        find_models = configuration.Directory(flags.directory).find_models
     # A second of work, which the first version pays, in the background.
     library = functools.cache(c_api.load_library)
 

@@ -2,12 +2,15 @@
 
 import contextlib
 import json
+import logging
 import mimetypes
+import os
 import pathlib
 import re
 import socket
 import time
 import urllib.parse
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from google.protobuf import json_format
@@ -32,6 +35,9 @@ _METRICS_PATH = "/monitoring/prometheus/metrics"
 _MODELS_PATH = "/models.json"
 _PAGE = pathlib.Path(__file__).resolve().parents[1] / "page"
 _JSON, _TEXT = "application/json", "text/plain"
+_GZIP = 31  # zlib's number for it
+
+_log = logging.getLogger(__name__)
 
 
 class RestServer(ThreadingHTTPServer):
@@ -41,7 +47,7 @@ class RestServer(ThreadingHTTPServer):
         manager: holds the models.
         metrics: counts.
         address: host and port; port 0 takes a free one.
-        max_request_bytes: larger bodies get 413.
+        max_request_bytes: larger bodies get 413, whether as sent or after decompression.
         timeout_ms: milliseconds after which a run is cancelled.
         cors: allow pages of other servers to call this one.
 
@@ -73,7 +79,7 @@ class RestServer(ThreadingHTTPServer):
 
     def handle_error(self, request, client_address):
         """A client that went away is no error of the server."""
-        # Whatever else happens is answered, with 500, by the handler.
+        # Whatever else happens is logged, and answered with 500, by the handler.
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -84,6 +90,12 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     disable_nagle_algorithm = True
     server: RestServer
+    _waits_for_continue = False
+
+    def handle_expect_100(self) -> bool:
+        """Notes that the client waits: `_read_body` may still refuse the body."""
+        self._waits_for_continue = True
+        return True
 
     def do_GET(self):  # noqa: N802
         self._answer(self._get)
@@ -103,17 +115,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, respond) -> None:
         self.model, self.api, started = "", "", time.monotonic()
         try:
-            path = urllib.parse.urlsplit(self.path).path
             body = self._read_body()
             code, status = Code.OK, Code.OK.http_status
-            kind, content = respond(path, body)
+            kind, content = respond(self._read_path(), body)
         except ServingError as error:
             code, status = error.code, getattr(error, "http_status", error.code.http_status)
             kind, content = _JSON, _error(error.message)
-        except OSError:
+        except (ConnectionError, TimeoutError):
             raise
         except Exception as error:
-            self.log_error("%s: %s", type(error).__name__, error)
+            _log.exception("Unexpected, at %.200r", self.requestline)
             code, status = Code.INTERNAL, Code.INTERNAL.http_status
             kind, content = _JSON, _error(f"{type(error).__name__}: {error}")
         self._send(status, kind, content)
@@ -121,26 +132,35 @@ class _Handler(BaseHTTPRequestHandler):
             seconds = time.monotonic() - started
             self.server.metrics.record(self.model, code, seconds, api=self.api, entrypoint="REST")
 
+    def _read_path(self) -> str:
+        try:
+            return urllib.parse.urlsplit(self.path).path
+        except ValueError as error:
+            raise invalid(f"Malformed request: {self.command} {self.path}: {error}") from error
+
     def _read_body(self) -> bytes:
+        # Until it is read, what follows on this connection is the body, and no request.
+        closes, self.close_connection = self.close_connection, True
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
-            raise self._unread("Send the body in one piece, with Content-Length.", 411)
+            raise _refused("Send the body in one piece, with Content-Length.", 411)
         text = self.headers.get("Content-Length", "0").strip()
         if not re.fullmatch("[0-9]{1,18}", text):
-            raise self._unread(f"Content-Length: {text!r} is no number.", 400)
-        if int(text) > self.server.max_request_bytes:
-            limit = self.server.max_request_bytes
-            raise self._unread(f"The body has {int(text):,} bytes; {limit:,} are allowed.", 413)
+            raise invalid(f"Content-Length: {text!r} is no number.")
+        limit = self.server.max_request_bytes
+        if int(text) > limit:
+            raise _refused(f"The body has {int(text):,} bytes; {limit:,} are allowed.", 413)
+        if self._waits_for_continue:
+            self._waits_for_continue = False
+            self.send_response_only(100)
+            self.end_headers()
+            self.wfile.flush()
         body = self.rfile.read(int(text))
         if len(body) != int(text):
             raise ConnectionError("The client went away.")
+        self.close_connection = closes
+        if body and "gzip" in self.headers.get("Content-Encoding", "").lower():
+            return _decompress(body, limit)
         return body
-
-    def _unread(self, message: str, http_status: int) -> ServingError:
-        # What follows on this connection is the body, and no request.
-        self.close_connection = True
-        error = invalid(message)
-        error.http_status = http_status
-        return error
 
     def _get(self, path: str, body: bytes) -> tuple[str, bytes]:
         if path == _METRICS_PATH:
@@ -205,10 +225,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self, path: str) -> tuple[str, bytes]:
         name = urllib.parse.unquote(path).lstrip("/") or "index.html"
-        file = _PAGE / name
-        if "\0" in name or not file.resolve().is_relative_to(_PAGE) or not file.is_file():
+        if name not in os.listdir(_PAGE):
             raise ServingError(Code.NOT_FOUND, f"Not found: {path}")
-        return mimetypes.guess_type(file.name)[0] or "application/octet-stream", file.read_bytes()
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return kind, (_PAGE / name).read_bytes()
 
     def _send(self, status: int, kind: str, content: bytes) -> None:
         self.send_response(status)
@@ -243,6 +263,27 @@ def _read_match(match: re.Match) -> tuple[str, int | None, str | None]:
     if match["version"] and int(match["version"]) >= 2**63:
         raise invalid(f"Failed to convert version: {match['version']} to numeric.")
     return name, match["version"] and int(match["version"]), label
+
+
+def _decompress(body: bytes, limit: int) -> bytes:
+    """Undoes gzip. TF Serving does too, and takes 100 MB."""
+    stream = zlib.decompressobj(_GZIP)
+    try:
+        content = stream.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise invalid(f"The body is no gzip: {error}.") from error
+    if len(content) > limit:
+        raise _refused(f"The body has more than {limit:,} bytes after decompression.", 413)
+    if not stream.eof or stream.unused_data:
+        raise invalid("The body is no gzip: it is truncated, or more follows.")
+    return content
+
+
+def _refused(message: str, http_status: int) -> ServingError:
+    """An error with a status that none of TF Serving's codes has."""
+    error = invalid(message)
+    error.http_status = http_status
+    return error
 
 
 def _error(message: str) -> bytes:

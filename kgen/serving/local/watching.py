@@ -37,6 +37,8 @@ class _Model:
     config: ModelConfig
     versions: dict[int, VersionState] = dataclasses.field(default_factory=dict)
     wanted: dict[int, pathlib.Path] = dataclasses.field(default_factory=dict)
+    # Why its folder cannot be read; "" if it can.
+    problem: str = ""
 
 
 class Manager:
@@ -172,15 +174,22 @@ class Manager:
 
     def _scan(self) -> None:
         configs = {config.name: config for config in self._find_models()}
-        wanted = {}
+        wanted, problems = {}, {}
         for name, config in configs.items():
             try:
                 wanted[name] = config.find_versions()
+            # As in TF Serving, what is served stays while the folder is away. Versions that are
+            # missing in a folder that is there are withdrawn, the last one too.
             except OSError as error:
-                _log.warning("%s stays as it is: %s", name, error)
+                problems[name] = str(error)
         with self._lock:
             for name, config in configs.items():
-                self._models.setdefault(name, _Model(config)).config = config
+                model = self._models.setdefault(name, _Model(config))
+                model.config = config
+                problem = problems.get(name, "")
+                if problem and problem != model.problem:
+                    _log.warning("%s stays as it is: %s", name, problem)
+                model.problem = problem
             for name, model in list(self._models.items()):
                 if name not in configs:
                     model.wanted = {}
