@@ -1,9 +1,11 @@
 """The page in headless Chromium, with the development server: it shows what Python draws."""
 
 import json
+import re
 import time
 import urllib.parse
 
+import keras
 import numpy as np
 import pytest
 from cases import CASES
@@ -39,7 +41,13 @@ COUNT = "return document.querySelectorAll(arguments[0]).length === arguments[1]"
 
 @pytest.fixture(scope="module")
 def models():
-    return {case.name: case.build() for case in CASES if case.name in NAMES}
+    keras.utils.set_random_seed(0)
+    models = {case.name: case.build() for case in CASES if case.name in NAMES}
+    # An untrained generator's pictures all lie within one of a canvas' 256 levels of grey.
+    for weight in models["conditional_gan"].weights:
+        if re.search("average.*kernel", weight.path):
+            weight.assign(50 * weight)
+    return models
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +164,7 @@ def test_a_path_leads_from_one_sample_to_another(page, models):
 
     window = page("conditional_gan")
     shown = draw(window, "#interpolate", "#path", 8)
-    assert np.abs(shown[0] - shown[-1]).max() > 1e-3
+    assert np.abs(shown[0] - shown[-1]).max() > 0.05
 
 
 def test_completion_keeps_what_is_known(page, models):
