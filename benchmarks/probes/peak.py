@@ -32,8 +32,8 @@ def measure(quick=False, dtype="float32"):
     matrix = tf.cast(tf.random.stateless_normal((rows, rows), (0, 0)) / rows**0.5, dtype)
     vector = tf.ones(length, dtype)
     # Moved by 1, since TensorFlow would hand an unchanged tensor on.
-    product = _best_seconds(lambda x: x @ matrix, matrix, quick)
-    copy = _best_seconds(lambda x: x + 1, vector, quick)
+    product = best_seconds(lambda x: x @ matrix, matrix, quick)
+    copy = best_seconds(lambda x: x + 1, vector, quick)
     return dict(
         gigaflops=2e-9 * rows**3 / product,
         gigabytes_a_second=2e-9 * vector.dtype.size * length / copy,
@@ -48,10 +48,10 @@ def has_bfloat16():
     )
 
 
-def _best_seconds(link, start, quick):
+def best_seconds(link, start, quick, jit_compile=False):
     """Seconds of one link of a chain, in the best of the calls."""
 
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, jit_compile=jit_compile)
     def chain(x, count):
         # One at a time: as a graph of its own each link would be folded into the next.
         return tf.while_loop(
