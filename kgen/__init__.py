@@ -8,6 +8,7 @@ from kgen import evaluation as evaluation
 from kgen import heads as heads
 from kgen import layers as layers
 from kgen import networks as networks
+from kgen import optimizers as optimizers
 from kgen.adversarial import ACGAN as ACGAN
 from kgen.adversarial import BEGAN as BEGAN
 from kgen.adversarial import EBGAN as EBGAN

@@ -9,8 +9,6 @@ Reference: Mirza & Osindero 2014, "Conditional Generative Adversarial Nets"; Miy
 
 import dataclasses
 
-import keras
-
 import kgen
 from kgen import data, recipe
 from kgen.recipe import option
@@ -46,7 +44,7 @@ def build(config):
     model = kgen.ConditionalGAN.for_images(
         info.image_shape, info.num_classes, config.latent_dim, seed=config.seed
     )
-    optimizers = [keras.optimizers.Adam(config.learning_rate, beta_1=0.5) for _ in range(2)]
+    optimizers = [kgen.optimizers.Adam(config.learning_rate, beta_1=0.5) for _ in range(2)]
     model.compile(*optimizers)
     return model
 

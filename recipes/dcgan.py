@@ -10,8 +10,6 @@ Generative Adversarial Networks".
 import dataclasses
 import functools
 
-import keras
-
 import kgen
 from kgen import adversarial, data, networks, recipe
 from kgen.recipe import option
@@ -61,7 +59,7 @@ def build(config):
         seed=config.seed,
         **recipe.choose("loss", config.loss, LOSSES),
     )
-    optimizers = [keras.optimizers.Adam(config.learning_rate, beta_1=0.5) for _ in range(2)]
+    optimizers = [kgen.optimizers.Adam(config.learning_rate, beta_1=0.5) for _ in range(2)]
     model.compile(*optimizers)
     return model
 

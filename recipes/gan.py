@@ -8,8 +8,6 @@ Reference: Goodfellow et al. 2014, "Generative Adversarial Nets".
 
 import dataclasses
 
-import keras
-
 import kgen
 from kgen import adversarial, data, networks, recipe
 from kgen.recipe import option
@@ -56,7 +54,7 @@ def build(config):
         seed=config.seed,
         **recipe.choose("loss", config.loss, LOSSES),
     )
-    optimizers = [keras.optimizers.Adam(config.learning_rate, beta_1=0.5) for _ in range(2)]
+    optimizers = [kgen.optimizers.Adam(config.learning_rate, beta_1=0.5) for _ in range(2)]
     model.compile(*optimizers)
     return model
 

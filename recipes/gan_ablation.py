@@ -73,7 +73,7 @@ METHODS = {
     "dcgan": Method(
         title="DCGAN",
         make=kgen.GAN.for_images,
-        optimizer=functools.partial(keras.optimizers.Adam, beta_1=0.5),
+        optimizer=functools.partial(kgen.optimizers.Adam, beta_1=0.5),
         learning_rate=2e-4,
         discriminator_steps=1,
         normalization="batch",
@@ -101,7 +101,7 @@ METHODS = {
     "wgan_gp": Method(
         title="WGAN-GP",
         make=kgen.WGANGP.for_images,
-        optimizer=functools.partial(keras.optimizers.Adam, beta_1=0.0, beta_2=0.9),
+        optimizer=functools.partial(kgen.optimizers.Adam, beta_1=0.0, beta_2=0.9),
         learning_rate=1e-4,
         discriminator_steps=5,
         # Its penalty is on one image, which batch normalization would mix with others.

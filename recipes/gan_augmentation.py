@@ -51,7 +51,7 @@ def build(config):
     model = kgen.ConditionalGAN.for_images(
         info.image_shape, info.num_classes, config.latent_dim, seed=config.seed
     )
-    optimizers = [keras.optimizers.Adam(config.learning_rate, beta_1=0.5) for _ in range(2)]
+    optimizers = [kgen.optimizers.Adam(config.learning_rate, beta_1=0.5) for _ in range(2)]
     model.compile(*optimizers)
     return model
 

@@ -126,8 +126,8 @@ def main(config):
     with strategy.scope():
         model = build(config)
         model.compile(
-            keras.optimizers.Adam(config.generator_learning_rate, beta_1=0.5),
-            keras.optimizers.Adam(config.discriminator_learning_rate, beta_1=0.5),
+            kgen.optimizers.Adam(config.generator_learning_rate, beta_1=0.5),
+            kgen.optimizers.Adam(config.discriminator_learning_rate, beta_1=0.5),
         )
     recipe.check_folders(config, "infogan", model=model)
     backup = callbacks.BackupAndRestore(

@@ -8,8 +8,6 @@ Reference: Germain et al. 2015, "MADE: Masked Autoencoder for Distribution Estim
 
 import dataclasses
 
-import keras
-
 import kgen
 from kgen import checks, data, heads, recipe
 from kgen.recipe import option
@@ -65,7 +63,7 @@ def main(config):
         config,
         "made",
         build,
-        optimizer=lambda steps: keras.optimizers.Adam(config.learning_rate),
+        optimizer=lambda steps: kgen.optimizers.Adam(config.learning_rate),
     )
 
 

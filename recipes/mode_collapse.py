@@ -99,7 +99,7 @@ def build(name, config):
 def optimizer(num_steps, config):
     """One player's Adam, whose learning rate reaches 0 at its last step."""
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, num_steps)
-    return keras.optimizers.Adam(rate, beta_1=0.5, beta_2=0.9)
+    return kgen.optimizers.Adam(rate, beta_1=0.5, beta_2=0.9)
 
 
 def train(model, dataset, config, backup):

@@ -89,7 +89,7 @@ def main(config):
     with strategy.scope():
         model = build(config)
         decay = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
-        model.compile(keras.optimizers.Adam(decay))
+        model.compile(kgen.optimizers.Adam(decay))
     recipe.check_folders(config, "pixel_vae", model=model)
     backup = callbacks.BackupAndRestore(
         f"{config.run_dir}/backup",

@@ -110,7 +110,7 @@ def main(config):
 
     with strategy.scope():
         model = build(config)
-        model.compile(keras.optimizers.Adam(config.learning_rate))
+        model.compile(kgen.optimizers.Adam(config.learning_rate))
     recipe.check_folders(config, "vae", model=model)
     backup = callbacks.BackupAndRestore(
         f"{config.run_dir}/backup",

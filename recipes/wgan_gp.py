@@ -9,8 +9,6 @@ Reference: Gulrajani et al. 2017, "Improved Training of Wasserstein GANs".
 import dataclasses
 import functools
 
-import keras
-
 import kgen
 from kgen import data, networks, recipe
 from kgen.recipe import option
@@ -78,7 +76,7 @@ def build(config):
         seed=config.seed,
     )
     rate = dict(learning_rate=config.learning_rate, beta_1=0.0, beta_2=0.9)
-    model.compile(keras.optimizers.Adam(**rate), keras.optimizers.Adam(**rate))
+    model.compile(kgen.optimizers.Adam(**rate), kgen.optimizers.Adam(**rate))
     return model
 
 

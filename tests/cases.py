@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable
 
-import keras
 import numpy as np
 
 import kgen
@@ -449,7 +448,7 @@ def examples(case, count=16, seed=0):
     return (images(case, count, seed), *labels)
 
 
-def compiled(case, optimizer=keras.optimizers.Adam, **kwargs):
+def compiled(case, optimizer=kgen.optimizers.Adam, **kwargs):
     """The case's model, compiled with a fresh optimizer a player."""
     model = case.build()
     if isinstance(model, kgen.AdversarialModel):

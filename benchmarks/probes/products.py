@@ -19,7 +19,9 @@ def measure(shapes, rows, quick=False):
     """
     draws = [tf.random.stateless_normal(shape, (i, 0)) for i, shape in enumerate(shapes)]
     matrices = [draw / shape[0] ** 0.5 for draw, shape in zip(draws, shapes, strict=True)]
-    inputs = [tf.random.stateless_normal((rows, shape[0]), (i, 1)) for i, shape in enumerate(shapes)]
+    inputs = [
+        tf.random.stateless_normal((rows, shape[0]), (i, 1)) for i, shape in enumerate(shapes)
+    ]
 
     def link(column):
         for given, matrix in zip(inputs, matrices, strict=True):

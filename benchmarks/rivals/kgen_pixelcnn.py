@@ -2,7 +2,6 @@
 
 import functools
 
-import keras
 import tensorflow as tf
 
 import kgen
@@ -23,7 +22,7 @@ def model(case, image_shape, **how):
     pixelcnn = kgen.PixelCNN(
         make_network(image_shape, case.num_levels), likelihood=heads.Categorical(case.num_levels)
     )
-    pixelcnn.compile(keras.optimizers.Adam(1e-3), **how)
+    pixelcnn.compile(kgen.optimizers.Adam(1e-3), **how)
     return pixelcnn
 
 

@@ -1,7 +1,5 @@
 """SimCLR in kgen: `kgen.SimCLR`, `kgen.data.two_views` and `fit`."""
 
-import keras
-
 import kgen
 from benchmarks.rivals.keras_simclr import TEMPERATURE, batches
 from benchmarks.rivals.kgen_vae import in_all_ways
@@ -16,5 +14,5 @@ def model(case, image_shape, **how):
     """The compiled model of a case."""
     make_encoder, make_projector = case.kgen_networks
     simclr = kgen.SimCLR(make_encoder(image_shape), make_projector(), temperature=TEMPERATURE)
-    simclr.compile(keras.optimizers.Adam(1e-3), **how)
+    simclr.compile(kgen.optimizers.Adam(1e-3), **how)
     return simclr

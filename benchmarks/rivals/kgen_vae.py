@@ -2,8 +2,6 @@
 
 import functools
 
-import keras
-
 import kgen
 from benchmarks.rivals import Contender
 from benchmarks.rivals.keras_vae import in_memory_batches, shape_of_images, xla_ways
@@ -47,7 +45,7 @@ def model(case, image_shape, **how):
     """The compiled model of a case."""
     encoder, decoder = case.kgen_networks
     vae = kgen.VAE.for_images(image_shape, case.latent_dim, encoder=encoder, decoder=decoder)
-    vae.compile(keras.optimizers.Adam(1e-3), **how)
+    vae.compile(kgen.optimizers.Adam(1e-3), **how)
     return vae
 
 

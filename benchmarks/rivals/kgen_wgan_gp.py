@@ -1,7 +1,5 @@
 """The WGAN-GP in kgen: `kgen.WGANGP` and its `fit`."""
 
-import keras
-
 import kgen
 from benchmarks.rivals.keras_vae import in_memory_batches
 from benchmarks.rivals.kgen_vae import in_all_ways
@@ -26,5 +24,5 @@ def model(case, image_shape, **how):
         discriminator_steps=1,
     )
     rate = dict(learning_rate=2e-4, beta_1=0.0, beta_2=0.9)
-    wgan_gp.compile(keras.optimizers.Adam(**rate), keras.optimizers.Adam(**rate), **how)
+    wgan_gp.compile(kgen.optimizers.Adam(**rate), kgen.optimizers.Adam(**rate), **how)
     return wgan_gp

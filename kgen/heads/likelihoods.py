@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 from kgen import checks
 from kgen.heads.head import Head
 from kgen.heads.levels import (
+    BernoulliOfLogits,
     CategoricalOnLevels,
     LogisticOnLevels,
     check_num_levels,
@@ -40,7 +41,7 @@ class Bernoulli(Head):
     def distribution(self, params):
         """Returns Bernoulli pixels with `params` as logits; samples are float32."""
         return tfd.Independent(
-            tfd.Bernoulli(logits=params, dtype=tf.float32), params.shape.rank - 1
+            BernoulliOfLogits(logits=params, dtype=tf.float32), params.shape.rank - 1
         )
 
     def noise_size(self, event_size):

@@ -8,6 +8,8 @@ import keras
 import tensorflow as tf
 from absl import app, flags, logging
 
+from kgen import optimizers
+
 _DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
 
 
@@ -89,7 +91,7 @@ def fingerprint(config, *, but=()):
 def cosine_adam(config):
     """Adam whose learning rate falls to 0 along a cosine, as a function of the number of steps."""
     decay = keras.optimizers.schedules.CosineDecay
-    return lambda steps: keras.optimizers.Adam(decay(config.learning_rate, steps))
+    return lambda steps: optimizers.Adam(decay(config.learning_rate, steps))
 
 
 def choose(name, value, table):

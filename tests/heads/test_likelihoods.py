@@ -6,6 +6,7 @@ import pytest
 import scipy.special
 import scipy.stats
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from kgen import heads
 
@@ -102,6 +103,27 @@ def test_bernoulli_agrees_with_scipy():
     expected = scipy.stats.bernoulli(scipy.special.expit(logits)).logpmf(image).sum()
     # A sum of nine float32 terms.
     np.testing.assert_allclose(heads.Bernoulli()(logits).log_prob(image), [expected], rtol=1e-5)
+
+
+def test_bernoulli_and_its_slope_are_those_of_tensorflow_probability():
+    draws = np.random.default_rng(0)
+    logits = tf.constant(draws.normal(scale=20.0, size=(64, 3, 2, 1)), tf.float32)
+    # Gray values too, and logits at which one of the two probabilities is 0 in float32.
+    images = draws.uniform(size=logits.shape).astype("float32")
+    images[:32] = images[:32] > 0.5
+    found = []
+    for make in (
+        heads.Bernoulli(),
+        lambda params: tfp.distributions.Independent(
+            tfp.distributions.Bernoulli(logits=params, dtype=tf.float32), 3
+        ),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = make(logits).log_prob(images)
+        found.append([value, tape.gradient(value, logits)])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=2e-5)
 
 
 def test_continuous_bernoulli_is_normalized_and_smooth_around_one_half():
