@@ -57,13 +57,9 @@ def export(family, case, folder, batch_size=0, mixed_precision=False):
         model = kgen_file.model(chosen, images.shape[1:], jit_compile=True)
         step = tf.function(model.train_step, jit_compile=True, autograph=False)
         traced = step.get_concrete_function(batch)
-        captured, variables = traced.captured_inputs, traced.graph.variables
         program = step.experimental_get_compiler_ir(batch)(stage="stablehlo")
-    # A program has the values of variables where the graph has their handles.
-    values = {id(variable.handle): variable for variable in variables}
-    arguments = [
-        values.get(id(part), part).numpy() for part in [*tf.nest.flatten(batch), *captured]
-    ]
+    parts = [*tf.nest.flatten(batch), *traced.captured_inputs]
+    arguments = [_value(part).numpy() for part in parts]
     program = without_attributes(program)
     check(program, arguments)
     folder = pathlib.Path(folder)
@@ -80,6 +76,17 @@ def export(family, case, folder, batch_size=0, mixed_precision=False):
         exported_on=machine.description(),
     )
     (folder / "step.json").write_text(json.dumps(about, indent=2) + "\n")
+
+
+def _value(part):
+    """What a program has where the graph has `part`: of a variable its value."""
+    import tensorflow as tf
+
+    if part.dtype != tf.resource:
+        return part
+    # The graph knows its variables as handles alone where a fused kernel updates them.
+    dtype = tf.as_dtype(part._handle_data.shape_and_type[0].dtype)
+    return tf.raw_ops.ReadVariableOp(resource=part, dtype=dtype)
 
 
 def without_attributes(program):

@@ -276,9 +276,12 @@ def test_goals_are_those_of_the_rivals():
         return [(row["of"], row["to"], row["goals"], row["median"]) for row in rows]
 
     lightly = "lightly, as its users write it"
+    pythae, fastest = "Pythae, as its users write it", "; kgen's fastest form"
     others = [
-        ("kgen", "Pythae", {"Pythae, as its users write it": 2.0}, 2.0),
+        ("kgen", "Pythae", {pythae: 2.0}, 2.0),
+        ("kgen, 10 steps a call", "Pythae", {pythae + fastest: 2.0}, 8.0 / 3.0),
         ("kgen", "lightly", {lightly: 1.5}, 6.0),
+        ("kgen, 10 steps a call", "lightly", {lightly + fastest: 1.5}, 8.0),
         ("kgen", "lightly, one draw", {}, 6.0 / 9.0),
     ]
     assert found(speeds) == [
@@ -297,9 +300,14 @@ def test_goals_are_those_of_the_rivals():
     # A pair with two goals is one row.
     slow = speeds | {"kgen, 10 steps a call": [1.0, 1.0], "lightly": [6.0, 6.0]}
     assert found(slow)[1:] == [
-        ("kgen", "lightly", {"PyTorch's fastest form": 1.3, lightly: 1.5}, 1.0),
-        others[0],
-        others[2],
+        (
+            "kgen",
+            "lightly",
+            {"PyTorch's fastest form": 1.3, lightly: 1.5, lightly + fastest: 1.5},
+            1.0,
+        ),
+        ("kgen", "Pythae", {pythae: 2.0, pythae + fastest: 2.0}, 2.0),
+        others[-1],
     ]
 
 
