@@ -31,6 +31,7 @@ from benchmarks import (
 from benchmarks.rivals import kgen_pixelcnn
 from kgen import heads, recipe, serving
 from kgen.heads.sampling import seed_rows
+from kgen.layers import CausalConv2D
 from kgen.recipe import option
 from kgen.serving import c_api
 
@@ -211,20 +212,29 @@ def float_operations(model, num_images):
     return 2 * pixels * sum(math.prod(v.shape) for v in kernels)
 
 
-def beside_the_arithmetic(operations, seconds, config, why_not=""):
+def products_of_a_pixel(model):
+    """`[inputs, outputs]` of the matrices that one pixel is multiplied by, in order."""
+    layers = [layer for layer in model.network.layers if isinstance(layer, CausalConv2D)]
+    kernels = [layer.row_kernel.shape for layer in layers if layer.num_taps]
+    return [[taps * inputs, outputs] for _, taps, inputs, outputs in kernels]
+
+
+def beside_the_arithmetic(model, seconds, config, why_not=""):
     """How many times longer the cached draws take than their arithmetic at the machine's peak.
 
     Args:
-        operations: of a draw.
+        model: kgen.PixelCNN.
         seconds: dict of name to lists of seconds, one list a round.
         config: the configuration.
         why_not: an obstacle, which forbids all verdicts.
 
     Returns:
-        dict with the `operations`, the machine's `peak` and `peak_bfloat16`, the `seconds_at_peak`,
-        and `ratios` and `verdicts` (name -> one figure a round, and a text); or with `missing`, why
-        there are none.
+        dict with the `operations` of a draw, the machine's `peak` and `peak_bfloat16`, the
+        `seconds_at_peak`, `ratios` and `verdicts` (name -> one figure a round, and a text), and
+        `products`: what the matrix products of one pixel after the other take by themselves; or
+        with `missing`, why there are none.
     """
+    operations = float_operations(model, config.num_images)
     peak = call_probe("peak", quick=config.quick)
     if "missing" in peak:
         return peak
@@ -243,6 +253,13 @@ def beside_the_arithmetic(operations, seconds, config, why_not=""):
         seconds_at_peak=at_peak,
         ratios=ratios,
         verdicts=verdicts,
+        products=call_probe(
+            "products",
+            shapes=products_of_a_pixel(model),
+            rows=config.num_images,
+            count=math.prod(model.image_shape[:2]),
+            quick=config.quick,
+        ),
     )
 
 
@@ -302,10 +319,9 @@ def main(config):
     sides = (config.side // 2, config.side, 2 * config.side)
     models = {side: build(config, side) for side in sides}
     model = models[config.side]
-    operations = float_operations(model, config.num_images)
     found.update(measure(model, config, why_not))
     add("ratios", found["ratios"], lambda _, config: sampling_tables.print_draws(found, config))
-    arithmetic = beside_the_arithmetic(operations, found["seconds"], config, why_not)
+    arithmetic = beside_the_arithmetic(model, found["seconds"], config, why_not)
     add("arithmetic", arithmetic, sampling_tables.print_arithmetic)
     add("growth", measure_growth(models, config), sampling_tables.print_growth)
     add("memory", memory(models), sampling_tables.print_memory)

@@ -61,6 +61,16 @@ def print_arithmetic(found, config):
     for name, ratios in found["ratios"].items():
         label = f"{name} / arithmetic at the peak"
         print(f"  {label:44} {rounds.spread(ratios)}  {found['verdicts'][name]}")
+    products = found["products"]
+    if "missing" in products:
+        print(f"  its products alone, pixel after pixel: {products['missing']}")
+        return
+    for key, label in {"seconds": "", "seconds_xla": ", XLA"}.items():
+        share = 1e-9 * products["operations"] / products[key] / found["peak"]["gigaflops"]
+        print(
+            f"  {'its products alone, pixel after pixel' + label:44} {products[key]:.4f} s: "
+            f"{share:.1%} of the peak"
+        )
 
 
 def print_memory(rows, config):

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from kgen import checks
 from kgen.base import BaseModel
+from kgen.optimizers import Adam
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -47,8 +48,8 @@ class ObjectiveModel(BaseModel):
         """Choose the optimizer.
 
         Args:
-            optimizer: a Keras optimizer or its name. Under `mixed_float16` it is wrapped into a
-                `LossScaleOptimizer`.
+            optimizer: a Keras optimizer or its name; "adam" is `kgen.optimizers.Adam`. Under
+                `mixed_float16` it is wrapped into a `LossScaleOptimizer`.
             jit_compile: True, False, or "auto": XLA on a single GPU, none on a CPU, where it
                 was measured to slow convolutional models down.
             steps_per_execution: int, batches a call of the compiled function.
@@ -149,7 +150,7 @@ class AdversarialModel(BaseModel):
         """Choose the players' optimizers; `optimizer` is the generator's.
 
         Args:
-            generator_optimizer: a Keras optimizer or its name.
+            generator_optimizer: as `optimizer` of `ObjectiveModel.compile`.
             discriminator_optimizer: another one; an optimizer holds the state of one player.
             jit_compile: as for `ObjectiveModel.compile`.
             steps_per_execution: as there.
@@ -251,7 +252,7 @@ def _named(player, terms):
 
 
 def _optimizer(optimizer, policy):
-    optimizer = keras.optimizers.get(optimizer)
+    optimizer = Adam() if optimizer == "adam" else keras.optimizers.get(optimizer)
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     if policy.name == "mixed_float16" and not scaled:
         return keras.optimizers.LossScaleOptimizer(optimizer)

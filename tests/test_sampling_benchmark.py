@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import probes, sampling
+from benchmarks.probes import products
 
 CACHED = ("kgen, cached", "kgen, served", "kgen, cached, XLA")
 SECONDS = {
@@ -64,16 +65,46 @@ def test_arithmetic_of_a_draw_is_that_of_one_pass_over_the_images(levels):
 
 
 def test_draw_is_measured_against_the_arithmetic(monkeypatch, capsys):
-    peak = dict(gigaflops=2.0, gigabytes_a_second=1.0)
-    monkeypatch.setattr(probes, "call", lambda *args, **kwargs: peak)
+    config = sampling.Config(levels=2, side=6, filters=8, num_blocks=1, num_images=3)
+    model = sampling.build(config, config.side)
+    operations = sampling.float_operations(model, 3)
+    calls = {}
+
+    def probe(name, **arguments):
+        calls[name] = arguments
+        if name == "products":
+            return dict(operations=operations // 2, seconds=2.0, seconds_xla=1.0)
+        return dict(gigaflops=2e-9 * operations, gigabytes_a_second=1.0)
+
+    monkeypatch.setattr(probes, "call", probe)
     seconds = {name: [[1.0, 9.0, 2.0], [4.0]] for name in sampling.GOALS}
-    found = sampling.beside_the_arithmetic(10**9, seconds, sampling.Config())
-    assert found["seconds_at_peak"] == 0.5
-    assert found["ratios"] == {name: [4.0, 8.0] for name in sampling.GOALS}
+    found = sampling.beside_the_arithmetic(model, seconds, config)
+    assert found["operations"] == operations
+    assert found["seconds_at_peak"] == pytest.approx(0.5)
+    assert found["ratios"] == {name: pytest.approx([4.0, 8.0]) for name in sampling.GOALS}
+    assert calls["products"]["rows"] == 3
+    assert calls["products"]["count"] == 36
     sampling.sampling_tables.print_arithmetic(found, None)
-    assert "in bfloat16: 2 GFLOP/s" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "GFLOP/s" in printed
+    # Half of the operations in a second, of twice all of them.
+    assert "alone, pixel after pixel, XLA     1.0000 s: 25.0% of the peak" in printed
     # 4 and 8 are further apart than 4 from 3.
     assert "further apart" in found["verdicts"]["kgen, served"]
+
+
+def test_products_of_a_pixel_are_what_the_rows_above_do_not_give():
+    config = sampling.Config(levels=2, side=6, filters=8, num_blocks=1)
+    model = sampling.build(config, config.side)
+    shapes = sampling.products_of_a_pixel(model)
+    # Mask A, 7 x 7: three pixels to the left. A block: 1 x 1, one pixel to the left and itself.
+    assert shapes[:3] == [[3, 8], [8, 4], [2 * 4, 4]]
+    assert shapes[-1][1] == 1
+    found = products.measure(shapes, rows=2, count=5, quick=True)
+    assert found["operations"] == 2 * 5 * 2 * sum(a * b for a, b in shapes)
+    assert min(found["seconds"], found["seconds_xla"]) > 0
+    whole = sampling.float_operations(model, 1)
+    assert 0.2 * whole < 2 * 36 * sum(a * b for a, b in shapes) < whole
 
 
 def test_times_are_compared_within_a_round_by_medians():

@@ -259,6 +259,7 @@ def test_a_restored_run_goes_on_as_if_nothing_had_been(tmp_path):
 def test_optimizers_by_name():
     model = linear("sgd")
     assert isinstance(model.optimizer, keras.optimizers.SGD)
+    assert isinstance(linear("adam").optimizer, kgen.optimizers.Adam)
     model = Duel(dense(), dense())
     model.compile("sgd", "sgd")
     assert model.generator_optimizer is not model.discriminator_optimizer

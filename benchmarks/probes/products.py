@@ -1,27 +1,26 @@
-"""The matrix products of a pixel and nothing else: the least that drawing in order can take."""
+"""The matrix products of one pixel after the other and nothing else: the least a draw can take."""
 
 import tensorflow as tf
 
 from benchmarks.probes.peak import best_seconds
 
 
-def measure(shapes, rows, quick=False):
-    """Seconds of one chain of products, each waiting for the one before, through XLA and without.
+def measure(shapes, rows, count, quick=False):
+    """Seconds of a draw's products, each waiting for the one before, without XLA and with it.
 
     Args:
         shapes: list of `[inputs, outputs]`, the matrices of a pixel in order.
         rows: int, images that are drawn at a time.
+        count: int, pixels of an image.
         quick: bool, see `peak.measure`.
 
     Returns:
         dict with `operations`, an addition and a multiplication counting as two, and `seconds` and
-        `seconds_xla`, each the best of ten calls of at least 50 ms.
+        `seconds_xla` of a draw, from the best of ten calls of at least 50 ms.
     """
     draws = [tf.random.stateless_normal(shape, (i, 0)) for i, shape in enumerate(shapes)]
     matrices = [draw / shape[0] ** 0.5 for draw, shape in zip(draws, shapes, strict=True)]
-    inputs = [
-        tf.random.stateless_normal((rows, shape[0]), (i, 1)) for i, shape in enumerate(shapes)
-    ]
+    inputs = [tf.random.stateless_normal((rows, size), (size, 1)) for size, _ in shapes]
 
     def link(column):
         for given, matrix in zip(inputs, matrices, strict=True):
@@ -32,7 +31,7 @@ def measure(shapes, rows, quick=False):
 
     start = tf.zeros((rows, 1))
     return dict(
-        operations=2 * rows * sum(a * b for a, b in shapes),
-        seconds=best_seconds(link, start, quick),
-        seconds_xla=best_seconds(link, start, quick, jit_compile=True),
+        operations=2 * count * rows * sum(a * b for a, b in shapes),
+        seconds=count * best_seconds(link, start, quick),
+        seconds_xla=count * best_seconds(link, start, quick, jit_compile=True),
     )
