@@ -43,7 +43,7 @@ FAMILIES = {
         "dense VAE": Case("dense", with_xla=True, torch_goal=1.3),
         "convolutional VAE": Case("convolutional", torch_goal=1.3),
     },
-    "wgan_gp": {"WGAN-GP": Case("dcgan", with_xla=True, latent_dim=64, batch_size=64)},
+    "wgan_gp": {"WGAN-GP": Case("dcgan", latent_dim=64, batch_size=64)},
     "pixelcnn": {"PixelCNN": Case("pixelcnn", batch_size=64, num_levels=256)},
     "simclr": {"SimCLR": Case("contrastive", batch_size=256, num_levels=256)},
 }

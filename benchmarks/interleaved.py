@@ -8,7 +8,8 @@ import time
 def seconds_by_round(contenders, num_rounds, on_failure=None):
     """Wall-clock seconds of each contender in each round, after one round of warm-up.
 
-    Every second round runs in reverse, so that nobody always follows the same neighbour.
+    A round begins one contender later than the last, and every second one runs in reverse, so that
+    nobody always follows the same neighbour.
 
     Args:
         contenders: dict of name to a function without arguments, the work to time.
@@ -22,6 +23,8 @@ def seconds_by_round(contenders, num_rounds, on_failure=None):
     seconds = {name: [] for name in contenders}
     for number in range(-1, num_rounds):
         names = list(seconds)
+        first = max(number, 0) % len(names) if names else 0
+        names = names[first:] + names[:first]
         for name in names[::-1] if number % 2 and number > 0 else names:
             gc.collect()
             start = time.perf_counter()

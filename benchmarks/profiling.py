@@ -20,7 +20,7 @@ import keras
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from benchmarks import libraries, machine, results
+from benchmarks import libraries, machine, results, rounds
 from benchmarks.cases import FAMILIES, synthetic_images
 from kgen import recipe
 from kgen.recipe import option
@@ -203,8 +203,9 @@ def main(config):
     contender = config.contender or next(iter(with_contender))
     part = ", ".join(filter(None, (config.family, contender, config.note)))
     content = dict(results=found, config=dataclasses.asdict(config), machine=before)
-    results.update(results.path(config), "profiling", part, content)
-    print(f"\nThe figures are in {results.path(config)}.")
+    path = results.path(config, spoiled=bool(rounds.obstacle(before, config.quick)))
+    results.update(path, "profiling", part, content)
+    print(f"\nThe figures are in {path}.")
     return found
 
 

@@ -158,15 +158,16 @@ def compare(seconds, differing, why_not=""):
                 yield dict(of=slow, to=name, goal=goal, by_round=by_round, verdict=verdict)
 
 
-def measure(model, config, why_not):
-    """The seconds of all contenders at one size, and their ratios."""
+def measure(model, config, before):
+    """The seconds of all contenders at one size, their ratios, and what forbids a verdict."""
     with served_sampler(model, config.num_images) as served:
         fast, slow = contenders(model, served, config)
         differing = differing_pixels({**fast, **slow}, config.levels)
         sampling_tables.print_differing(differing, config.num_images * math.prod(model.image_shape))
         seconds = interleaved.seconds_between(fast, slow, config.num_rounds, config.num_turns)
+    why_not = rounds.obstacle(before, config.quick)
     ratios = list(compare(seconds, differing, why_not))
-    return dict(differing_pixels=differing, seconds=seconds, ratios=ratios)
+    return dict(differing_pixels=differing, seconds=seconds, ratios=ratios, hindrance=why_not)
 
 
 def measure_growth(models, config):
@@ -306,27 +307,28 @@ def main(config):
     if config.quick:
         config = dataclasses.replace(config, **QUICK)
     before = machine.start(config.quick, config.device)
-    why_not = rounds.obstacle(before, config.quick)
-    path, found = results.path(config), {}
+    found = {}
     content = dict(results=found, config=dataclasses.asdict(config), machine=before)
 
     def add(part, figures, print_part):
         found[part] = figures
         print_part(figures, config)
+        path = results.path(config, spoiled=bool(found["hindrance"]))
         results.update(path, "sampling", f"{config.levels} levels", content)
 
     keras.utils.set_random_seed(0)
     sides = (config.side // 2, config.side, 2 * config.side)
     models = {side: build(config, side) for side in sides}
     model = models[config.side]
-    found.update(measure(model, config, why_not))
+    found.update(measure(model, config, before))
     add("ratios", found["ratios"], lambda _, config: sampling_tables.print_draws(found, config))
-    arithmetic = beside_the_arithmetic(model, found["seconds"], config, why_not)
+    arithmetic = beside_the_arithmetic(model, found["seconds"], config, found["hindrance"])
     add("arithmetic", arithmetic, sampling_tables.print_arithmetic)
     add("growth", measure_growth(models, config), sampling_tables.print_growth)
     add("memory", memory(models), sampling_tables.print_memory)
     if config.tfp_side:
         add("tfp", beside_tfp(config), sampling_tables.print_tfp)
+    path = results.path(config, spoiled=bool(found["hindrance"]))
     print(f"\nThe figures of all rounds are in {path}.")
     return content
 

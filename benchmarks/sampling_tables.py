@@ -63,13 +63,12 @@ def print_arithmetic(found, config):
         print(f"  {label:44} {rounds.spread(ratios)}  {found['verdicts'][name]}")
     products = found["products"]
     if "missing" in products:
-        print(f"  its products alone, pixel after pixel: {products['missing']}")
+        print(f"  its products in order: {products['missing']}")
         return
     for key, label in {"seconds": "", "seconds_xla": ", XLA"}.items():
         share = 1e-9 * products["operations"] / products[key] / found["peak"]["gigaflops"]
         print(
-            f"  {'its products alone, pixel after pixel' + label:44} {products[key]:.4f} s: "
-            f"{share:.1%} of the peak"
+            f"  {'its products in order' + label:44} {products[key]:.4f} s: {share:.1%} of the peak"
         )
 
 

@@ -201,15 +201,15 @@ def main(config):
     for axis in axes:
         recipe.choose("axes", axis, dict.fromkeys(AXES))
     before = machine.start(config.quick, config.device)
-    why_not = rounds.obstacle(before, config.quick)
     found = {}
     for axis in axes:
         found[axis] = (
-            measure_replicas(config, why_not) if axis == "replicas" else measure_rows(axis, config)
+            measure_replicas(config, before) if axis == "replicas" else measure_rows(axis, config)
         )
+        path = results.path(config, spoiled=bool(rounds.obstacle(before, config.quick)))
         content = dict(results=found[axis], config=dataclasses.asdict(config), machine=before)
-        results.update(results.path(config), "scaling", axis, content)
-    print(f"\nThe figures are in {results.path(config)}.")
+        results.update(path, "scaling", axis, content)
+        print(f"  The figures are in {path}.")
     return found
 
 

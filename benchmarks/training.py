@@ -52,7 +52,7 @@ class Config:
 
 
 # Steps a round and rounds: some ten minutes each on two cores.
-SIZES = {"vae": (100, 21), "wgan_gp": (40, 13), "pixelcnn": (10, 9), "simclr": (80, 5)}
+SIZES = {"vae": (100, 21), "wgan_gp": (40, 13), "pixelcnn": (10, 9), "simclr": (40, 7)}
 
 
 def measure(family, name, case, config, missing=None):

@@ -252,7 +252,8 @@ def _named(player, terms):
 
 
 def _optimizer(optimizer, policy):
-    optimizer = Adam() if optimizer == "adam" else keras.optimizers.get(optimizer)
+    is_adam = isinstance(optimizer, str) and optimizer.lower() == "adam"
+    optimizer = Adam() if is_adam else keras.optimizers.get(optimizer)
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     if policy.name == "mixed_float16" and not scaled:
         return keras.optimizers.LossScaleOptimizer(optimizer)

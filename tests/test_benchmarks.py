@@ -144,11 +144,11 @@ def test_ratios_are_taken_round_by_round():
     assert interleaved.fastest(speeds, ["a", "b"]) == "b"
 
 
-def test_every_contender_is_warmed_up_and_every_second_round_is_reversed():
+def test_every_contender_is_warmed_up_and_follows_each_of_the_others():
     order = []
-    contenders = {name: lambda name=name: order.append(name) for name in "ab"}
-    interleaved.seconds_by_round(contenders, 2)
-    assert "".join(order) == "ab" + "ab" + "ba"
+    contenders = {name: lambda name=name: order.append(name) for name in "abc"}
+    interleaved.seconds_by_round(contenders, 3)
+    assert " ".join("".join(order[i : i + 3]) for i in range(0, 12, 3)) == "abc abc acb cab"
 
 
 def test_contender_that_breaks_down_leaves_the_others_their_rounds():

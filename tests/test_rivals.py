@@ -40,7 +40,8 @@ def noise_of(model, batch_size):
     return latents, mixing
 
 
-def test_pytorch_wgan_gp_is_the_same_function_with_equal_weights(wgan_gp):
+@pytest.mark.parametrize("slope_of", ["slope_by_autograd", "slope_by_func"])
+def test_pytorch_wgan_gp_is_the_same_function_with_equal_weights(wgan_gp, slope_of):
     torch = pytest.importorskip("torch")
     from benchmarks.rivals import torch_wgan_gp
 
@@ -59,8 +60,9 @@ def test_pytorch_wgan_gp_is_the_same_function_with_equal_weights(wgan_gp):
     values = critic(turned).detach().numpy()
     np.testing.assert_allclose(values, wgan_gp.discriminate(images), **close)
 
+    slope_of = getattr(torch_wgan_gp, slope_of)
     critic_loss = torch_wgan_gp.critic_loss(
-        generator, critic, turned, noise, torch.from_numpy(mixing)
+        slope_of, generator, critic, turned, noise, torch.from_numpy(mixing)
     )
     generator_loss = torch_wgan_gp.generator_loss(generator, critic, noise)
     for players, loss, objective in (
@@ -114,11 +116,15 @@ def pixelcnn():
     return model
 
 
-def test_pytorch_pixelcnn_is_the_same_function_with_equal_weights(pixelcnn):
+@pytest.mark.parametrize("convolution", ["MaskedConv2d", "CroppedConv2d"])
+def test_pytorch_pixelcnn_is_the_same_function_with_equal_weights(pixelcnn, convolution):
     torch = pytest.importorskip("torch")
     from benchmarks.rivals import torch_pixelcnn
 
-    module = torch_pixelcnn.PixelCNN(256, filters=8, num_blocks=2, head_filters=16)
+    convolution = getattr(torch_pixelcnn, convolution)
+    module = torch_pixelcnn.PixelCNN(
+        256, filters=8, num_blocks=2, head_filters=16, convolution=convolution
+    )
     torch_pixelcnn.copy_weights(pixelcnn.network, module)
     pairs = torch_pixelcnn.convolutions(pixelcnn.network, module)
     masks = {part: getattr(part, "mask", torch.ones(())) for _, part in pairs}

@@ -1,4 +1,4 @@
-"""The matrix products of one pixel after the other and nothing else: the least a draw can take."""
+"""The matrix products of one pixel after the other: the least that drawing in order takes."""
 
 import tensorflow as tf
 
@@ -7,6 +7,9 @@ from benchmarks.probes.peak import best_seconds
 
 def measure(shapes, rows, count, quick=False):
     """Seconds of a draw's products, each waiting for the one before, without XLA and with it.
+
+    An addition and a maximum over the outputs make each wait, where a network has its bias and its
+    ReLU.
 
     Args:
         shapes: list of `[inputs, outputs]`, the matrices of a pixel in order.

@@ -55,7 +55,7 @@ def _trainer(strategy, batches):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = kgen.VAE.for_images((28, 28, 1))
-        model.compile(keras.optimizers.Adam(1e-3))
+        model.compile(kgen.optimizers.Adam(1e-3))
     return lambda: model.fit(batches, verbose=0)
 
 

@@ -52,7 +52,7 @@ def measure(batch_size, num_batches, num_rounds, *, side=28, num_images=0, data_
         batches = in_memory_batches(images, batch_size)
     del images
     model = kgen.VAE.for_images((side, side, 1))
-    model.compile(keras.optimizers.Adam(1e-3))
+    model.compile(kgen.optimizers.Adam(1e-3))
     timer = RoundTimer()
     # One iterator for all rounds: neither fit's own cost nor that of the buffer is in them.
     model.fit(

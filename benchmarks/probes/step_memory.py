@@ -57,15 +57,21 @@ def measure(library, family, case, contender, batch_size, threads, mixed_precisi
 
 
 def _first_operation(library):
-    """Let the library start its threads and whatever else it allocates once."""
+    """Let the library start its threads and import whatever else it needs once."""
     if library in libraries.OF_TENSORFLOW:
         import tensorflow as tf
+
+        # Bare Keras trains networks from here.
+        from benchmarks.rivals import kgen_networks  # noqa: F401
 
         tf.ones((8, 8)) @ tf.ones((8, 8))
     else:
         import torch
 
-        torch.ones((8, 8)) @ torch.ones((8, 8))
+        weight = torch.ones((8, 8), requires_grad=True)
+        (weight @ weight).sum().backward()
+        # Its first optimizer imports a part of the compiler.
+        torch.optim.Adam([weight], fused=True).step()
 
 
 def _precision(library, mixed):

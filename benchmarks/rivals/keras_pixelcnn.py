@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+import kgen
 from benchmarks.rivals.keras_vae import bare_keras, in_memory_batches
 
 
@@ -47,7 +48,7 @@ def model(case, image_shape, jit_compile=False):
     """The compiled model of a case."""
     (make_network,) = case.kgen_networks
     pixelcnn = PixelCNN(make_network(image_shape, case.num_levels))
-    pixelcnn.compile(keras.optimizers.Adam(1e-3), jit_compile=jit_compile)
+    pixelcnn.compile(kgen.optimizers.Adam(1e-3), jit_compile=jit_compile)
     return pixelcnn
 
 

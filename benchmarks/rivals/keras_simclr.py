@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+import kgen
 from benchmarks.rivals.keras_vae import bare_keras, in_memory_batches
 from kgen import data
 
@@ -64,5 +65,5 @@ def model(case, image_shape, jit_compile=False):
     """The compiled model of a case."""
     make_encoder, make_projector = case.kgen_networks
     simclr = SimCLR(make_encoder(image_shape), make_projector())
-    simclr.compile(keras.optimizers.Adam(1e-3), jit_compile=jit_compile)
+    simclr.compile(kgen.optimizers.Adam(1e-3), jit_compile=jit_compile)
     return simclr

@@ -39,19 +39,20 @@ def compiled_trainer(make_trainer, batches, *functions):
     return make_trainer(batches, *results)
 
 
-def eager_and_compiled(make_trainer, batches, functions, suffix="", **how):
+def eager_and_compiled(make_trainer, batches, functions, suffix="", *, to_compile=None, **how):
     """Yields the contenders "PyTorch eager" and "torch.compile" of one loop.
 
     Args:
         make_trainer: function of the batches and of `functions` that returns `train`.
         batches: sequence of tensors.
-        functions: function without arguments that returns what to compile, as a tuple.
+        functions: function without arguments that returns what the trainer takes, as a tuple.
         suffix: str, what is added to the names.
+        to_compile: the same of what is compiled, where that is to differ.
         **how: other fields of `Contender`.
     """
 
     def compiled_one():
-        return compiled_trainer(make_trainer, batches, *functions())
+        return compiled_trainer(make_trainer, batches, *(to_compile or functions)())
 
     yield Contender(f"PyTorch eager{suffix}", lambda: make_trainer(batches, *functions()), **how)
     yield Contender(f"torch.compile{suffix}", compiled_one, compiled=True, **how)

@@ -27,7 +27,7 @@ class BernoulliOfLogits(tfd.Bernoulli):
     """`log p(x) = x l - log(1 + exp(l))` for x in [0, 1] and finite logits l.
 
     TensorFlow Probability adds the two classes' terms, at twice the cost, since it allows for
-    infinite logits.
+    infinite logits; of those this gives NaN. The error is that of rounding l, 1e-7 |l| nats.
     """
 
     def _log_prob(self, event):

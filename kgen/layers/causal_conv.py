@@ -150,11 +150,10 @@ class CausalConv2D(_WindowConv2D):
 
     def _convolve_rows(self, inputs, top):
         right = self.num_right if self.num_rows_above else 0
-        outputs = self._convolve(inputs, self._kernel(), top, self.num_left, right)
-        if self.num_rows_above or self.reads_current:
-            return outputs
-        # A single row without the pixel itself has a window that ends one column to the left.
-        return outputs[:, :, : -(-inputs.shape[2] // self.strides)]
+        if not self.num_rows_above and not self.reads_current:
+            # A single row without the pixel itself has a window that ends one column to the left.
+            inputs = inputs[:, :, :-1]
+        return self._convolve(inputs, self._kernel(), top, self.num_left, right)
 
     def _kernel(self):
         """The visible window, with zeros for the columns to the right in the current row."""

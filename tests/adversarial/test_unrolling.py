@@ -158,6 +158,7 @@ OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.1),
     "clipped_sgd": lambda: keras.optimizers.SGD(0.1, clipnorm=0.2),
     "adam": lambda: keras.optimizers.Adam(0.1),
+    "kgen_adam": lambda: kgen.optimizers.Adam(0.1),
     "clipped_adam": lambda: keras.optimizers.Adam(0.1, beta_1=0.0, clipvalue=0.1, epsilon=0.1),
     "globally_clipped_adam": lambda: keras.optimizers.Adam(0.1, global_clipnorm=0.3, epsilon=0.1),
     "scaled": lambda: keras.optimizers.LossScaleOptimizer(

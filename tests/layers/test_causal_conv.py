@@ -240,3 +240,22 @@ BAD_LAYERS = {
 def test_bad_arguments(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_gradients_are_those_that_have_fast_kernels():
+    layer = CausalConv2D(4, 3)
+    layer.build((None, 5, 6, 2))
+
+    @tf.function
+    def gradients(images):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            value = tf.reduce_sum(tf.square(layer(images)))
+        return tape.gradient(value, [images, *layer.trainable_variables])
+
+    graph = gradients.get_concrete_function(tf.TensorSpec((2, 5, 6, 2))).graph
+    operations = graph.get_operations()
+    convolutions = [one for one in operations if one.type.startswith("Conv2D")]
+    assert len(convolutions) == 3
+    assert {one.get_attr("padding") for one in convolutions} == {b"VALID"}
+    assert not any(one.type.startswith("BiasAdd") for one in operations)
