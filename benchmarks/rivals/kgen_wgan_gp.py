@@ -22,6 +22,8 @@ def model(case, image_shape, **how):
         generator=generator,
         discriminator=critic,
         discriminator_steps=1,
+        # The others average no weights.
+        ema_decay=None,
     )
     rate = dict(learning_rate=2e-4, beta_1=0.0, beta_2=0.9)
     wgan_gp.compile(kgen.optimizers.Adam(**rate), kgen.optimizers.Adam(**rate), **how)
