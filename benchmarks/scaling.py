@@ -148,7 +148,7 @@ def flat_verdict(ratio):
     return f"{label}: {ratio:.3f}, goal at most {FLAT_GOAL}: {words}"
 
 
-def measure_replicas(config, why_not):
+def measure_replicas(config, before):
     """Measure and print two logical devices that share the processor beside one."""
     batch_size = 8 if config.quick else BATCH_SIZE
     found = probes.call(
@@ -162,6 +162,7 @@ def measure_replicas(config, why_not):
     print("\nBy replicas, in turns in one process: images a second, median (smallest - largest)")
     for name, values in zip(found["images_per_second"], speeds, strict=True):
         print(f"  {name:24} {_speeds(values)}")
+    why_not = rounds.obstacle(before, config.quick)
     print(f"  {overhead_text(found['by_round'], why_not)}")
     print(f"  {split_verdict(found['largest_difference'], found['largest_movement'])}")
     return found

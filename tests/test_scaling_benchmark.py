@@ -29,11 +29,16 @@ def test_rounds_that_are_too_wide_give_no_verdict(ratios, expected):
     assert rounds.verdict(ratios, 30.0).startswith(expected)
 
 
-def test_verdict_of_a_goal_from_above_and_obstacles():
+def test_verdict_of_a_goal_from_above_and_obstacles(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(rounds, "cores_of_others", lambda: now[0])
     assert rounds.verdict([2.0, 3.0, 3.0], 3.0, at_most=True).startswith("goal at most 3: no verd")
     assert rounds.verdict([2.9, 3.0], 3.0, at_most=True) == "goal at most 3: met in all rounds"
     assert rounds.verdict([4.0], 3.0, at_most=True) == "goal at most 3: MISSED in all rounds"
     assert rounds.obstacle(QUIET, quick=False) == ""
+    now[0] = float(machine.num_cores())
+    assert rounds.obstacle(QUIET, quick=False) == "the machine was busy"
+    now[0] = 0.0
     busy = rounds.obstacle(QUIET | dict(cores_of_others=float(machine.num_cores())), quick=False)
     assert rounds.verdict([9.0], 3.0, why_not=busy) == "goal 3: no verdict, the machine was busy"
     assert "--quick" in rounds.obstacle(QUIET, quick=True)
@@ -100,7 +105,7 @@ def test_unknown_axis_lists_those_that_exist():
 
 
 def test_peak_counts_operations_and_bytes(monkeypatch):
-    monkeypatch.setattr(peak, "_best_seconds", lambda *arguments: 0.5)
+    monkeypatch.setattr(peak, "best_seconds", lambda *arguments: 0.5)
     found = peak.measure(quick=True)
     # n^3 multiplications and additions of 256 rows; 65,536 numbers of 4 bytes, read and written.
     assert found["gigaflops"] == pytest.approx(2 * 256**3 / 0.5 / 1e9)
@@ -125,6 +130,6 @@ def test_peak_is_the_best_call_of_a_chain_that_lasts(monkeypatch):
         return real(x, shape)
 
     monkeypatch.setattr(peak.tf, "reshape", takes_time)
-    best = peak._best_seconds(lambda x: x + 1.0, peak.tf.zeros(1), quick=False)
+    best = peak.best_seconds(lambda x: x + 1.0, peak.tf.zeros(1), quick=False)
     assert max(calls) * 0.01 >= peak.SECONDS_A_CALL
     assert best == pytest.approx(0.01)

@@ -38,7 +38,7 @@ BOTH = {"kgen", "kgen, 10 steps a call", "bare Keras"}
 NAMES = {
     "dense VAE": BOTH | {"kgen, XLA", "kgen, XLA, 10 steps a call", "bare Keras, XLA"},
     "convolutional VAE": BOTH,
-    "WGAN-GP": BOTH | {"kgen, XLA", "bare Keras, XLA"},
+    "WGAN-GP": BOTH,
     "PixelCNN": BOTH,
     "SimCLR": BOTH,
 }
