@@ -98,7 +98,7 @@ def model(case, image_shape, jit_compile=False):
     make_generator, make_critic = case.kgen_networks
     wgan_gp = WGANGP(make_generator(case.latent_dim, image_shape), make_critic(image_shape))
     rate = dict(learning_rate=2e-4, beta_1=0.0, beta_2=0.9)
-    optimizers = kgen.optimizers.Adam(**rate), keras.optimizers.Adam(**rate)
+    optimizers = [kgen.optimizers.Adam(**rate) for _ in range(2)]
     wgan_gp.compile(*optimizers, jit_compile=jit_compile)
     return wgan_gp
 
