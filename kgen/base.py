@@ -2,6 +2,7 @@
 
 import inspect
 import types
+import weakref
 
 import keras
 import tensorflow as tf
@@ -38,6 +39,7 @@ class BaseModel(keras.Model):
     def __init__(self, *, seed=0, **kwargs):
         super().__init__(**kwargs)
         self.seed = checks.seed(seed)
+        self._last_data = None
         self._trackers = {name: keras.metrics.Mean(name=name) for name in self._tracked_names()}
 
     def _tracked_names(self):
@@ -201,10 +203,17 @@ class BaseModel(keras.Model):
     def fit(self, x=None, y=None, batch_size=None, epochs=1, **kwargs):
         """Keras' `fit`, after a look at the first batch (see `kgen.checks.first_batch`).
 
+        A data set that was trained on before is not looked at again: that would start its pipeline
+        once more, which can take longer than a step.
+
         Adds what every kgen model needs: the number of the epoch reaches the input pipeline, and
         a loss that is no longer finite stops the run with the step and the term.
         """
-        checks.first_batch(self, x, y, batch_size=batch_size)
+        if not isinstance(x, tf.data.Dataset):
+            checks.first_batch(self, x, y, batch_size=batch_size)
+        elif self._last_data is None or self._last_data() is not x:
+            checks.first_batch(self, x, y, batch_size=batch_size)
+            self._last_data = weakref.ref(x)
         if kwargs.get("validation_data") is not None:
             size = kwargs.get("validation_batch_size") or batch_size
             checks.validation_data(self, kwargs["validation_data"], size)

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
+from breaking import Broken, breaking
 
 from benchmarks import (
     arithmetic,
@@ -18,21 +19,6 @@ from benchmarks import (
 )
 from benchmarks.cases import FAMILIES, Case, synthetic_images
 from benchmarks.rivals import kgen_networks
-
-
-class Broken(Exception):
-    pass
-
-
-def breaking(after):
-    """A function that raises at its call number `after`, from 0."""
-    calls = iter(range(after))
-
-    def train():
-        if next(calls, None) is None:
-            raise Broken("broke down")
-
-    return train
 
 
 def test_peak_of_what_is_allocated():

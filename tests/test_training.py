@@ -124,6 +124,24 @@ def test_wrong_terms(terms, returned, message, verb):
         getattr(broken(terms, **returned), verb)(column(1, 2), verbose=0)
 
 
+def test_a_data_set_is_looked_at_once():
+    starts = []
+
+    def rows():
+        starts.append(None)
+        yield column(1, 2)
+
+    signature = tf.TensorSpec((2, 1), tf.float32)
+    data = [tf.data.Dataset.from_generator(rows, output_signature=signature) for _ in range(2)]
+    data = [batches.apply(tf.data.experimental.assert_cardinality(1)) for batches in data]
+    model = linear()
+    counts = []
+    for batches in (data[0], data[0], data[1]):
+        model.fit(batches, verbose=0)
+        counts.append(len(starts))
+    assert counts == [2, 3, 5]
+
+
 def test_loss_is_reported_even_where_terms_do_not_list_it():
     model = broken(("kl",), loss=by_example, kl=by_example)
     history = model.fit(column(1, 2), verbose=0).history

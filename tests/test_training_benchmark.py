@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from breaking import breaking
 
 from benchmarks import (
     libraries,
@@ -17,22 +18,6 @@ from benchmarks import (
     verdicts,
 )
 from benchmarks.cases import FAMILIES
-
-
-class Broken(Exception):
-    pass
-
-
-def breaking(after):
-    """A function that raises at its call number `after`, from 0."""
-    calls = iter(range(after))
-
-    def train():
-        if next(calls, None) is None:
-            raise Broken("broke down")
-
-    return train
-
 
 BOTH = {"kgen", "kgen, 10 steps a call", "bare Keras"}
 NAMES = {
