@@ -1,32 +1,33 @@
 """Timing in turns: what disturbs the machine for a while disturbs all contenders alike."""
 
 import gc
+import random
 import statistics
 import time
 
 
-def seconds_by_round(contenders, num_rounds, on_failure=None):
+def seconds_by_round(contenders, num_rounds, on_failure=None, *, pause=0.0):
     """Wall-clock seconds of each contender in each round, after one round of warm-up.
 
-    A round begins one contender later than the last, and every second one runs in reverse, so that
-    nobody always follows the same neighbour.
+    Each round has an order of its own, drawn from a fixed seed, so that nobody always follows the
+    same neighbour, whose threads may still wait for work when its turn is over.
 
     Args:
         contenders: dict of name to a function without arguments, the work to time.
         num_rounds: int >= 2.
         on_failure: function of a name and an exception, called for a contender that raises one:
             the others go on without it. Without a function the exception is passed on.
+        pause: float, seconds before each turn, in which such threads go to sleep.
 
     Returns:
         dict of name to a list of `num_rounds` seconds.
     """
     seconds = {name: [] for name in contenders}
+    order = random.Random(0)
     for number in range(-1, num_rounds):
-        names = list(seconds)
-        first = max(number, 0) % len(names) if names else 0
-        names = names[first:] + names[:first]
-        for name in names[::-1] if number % 2 and number > 0 else names:
+        for name in order.sample(list(seconds), len(seconds)):
             gc.collect()
+            time.sleep(pause)
             start = time.perf_counter()
             try:
                 contenders[name]()

@@ -93,29 +93,33 @@ def contenders(model, served, config):
         from benchmarks.rivals import torch_pixelcnn
 
         sizes = dict(filters=config.filters, num_blocks=config.num_blocks)
-        slow.update(torch_pixelcnn.samplers(model.network, uniforms, **sizes))
+        module = torch_pixelcnn.PixelCNN(model.network.output_shape[-1], **sizes)
+        torch_pixelcnn.copy_weights(model.network, module)
+        slow.update(torch_pixelcnn.samplers(module, uniforms))
     return fast, slow
 
 
 @contextlib.contextmanager
-def served_sampler(model, num_images):
+def served_sampler(version, num_images):
     """Yields a function that draws the images of seed 0 from the exported signature `sample`.
 
     It runs in this process, through the C API that loads what TF Serving loads: no request, no
     network, and nothing of Python's TensorFlow.
+
+    Args:
+        version: the folder that `serving.export` returned.
+        num_images: int.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        version = serving.export(model, folder, warmup_batch_sizes=(num_images,), check=False)
-        tensors = serving.read_signatures(version)["sample"]
-        feeds = [
-            (tensors.inputs["seed"].name, seed_rows(0, num_images).numpy()),
-            (tensors.inputs["temperature"].name, np.ones(num_images, np.float32)),
-        ]
-        session = c_api.Session(c_api.load_library(), str(version))
-        try:
-            yield lambda: session.run(feeds, [tensors.outputs["images"].name])[0]
-        finally:
-            session.close()
+    tensors = serving.read_signatures(version)["sample"]
+    feeds = [
+        (tensors.inputs["seed"].name, seed_rows(0, num_images).numpy()),
+        (tensors.inputs["temperature"].name, np.ones(num_images, np.float32)),
+    ]
+    session = c_api.Session(c_api.load_library(), str(version))
+    try:
+        yield lambda: session.run(feeds, [tensors.outputs["images"].name])[0]
+    finally:
+        session.close()
 
 
 def differing_pixels(draws, levels):
@@ -158,9 +162,9 @@ def compare(seconds, differing, why_not=""):
                 yield dict(of=slow, to=name, goal=goal, by_round=by_round, verdict=verdict)
 
 
-def measure(model, config, before):
+def measure(model, version, config, before):
     """The seconds of all contenders at one size, their ratios, and what forbids a verdict."""
-    with served_sampler(model, config.num_images) as served:
+    with served_sampler(version, config.num_images) as served:
         fast, slow = contenders(model, served, config)
         differing = differing_pixels({**fast, **slow}, config.levels)
         sampling_tables.print_differing(differing, config.num_images * math.prod(model.image_shape))
@@ -272,16 +276,32 @@ def call_probe(name, **arguments):
         return dict(missing=str(error).splitlines()[-1])
 
 
-def memory(models):
-    """Bytes of the cache, for each image that is drawn at a time, and of the weights, by side."""
-    return [
-        dict(
-            side=side,
-            cache_bytes_an_image=4 * model.sampler.cache_size(),
-            weights_bytes=4 * model.count_params(),
-        )
-        for side, model in models.items()
-    ]
+def memory(models, version, names, config):
+    """What drawing takes: of the cache and of the weights by side, and of each contender.
+
+    Args:
+        models: dict of side to model.
+        version: the folder of the export of `config.side`.
+        names: the contenders.
+        config: the configuration.
+
+    Returns:
+        dict with `cache` (a dict a side, in bytes) and `megabytes` (name -> peaks of a warm draw
+        and of its process, or `missing`).
+    """
+    sizes = ("levels", "side", "num_images", "filters", "num_blocks", "threads")
+    how = dict({key: getattr(config, key) for key in sizes}, version=str(version))
+    return dict(
+        cache=[
+            dict(
+                side=side,
+                cache_bytes_an_image=4 * model.sampler.cache_size(),
+                weights_bytes=4 * model.count_params(),
+            )
+            for side, model in models.items()
+        ],
+        megabytes={name: call_probe("draw_memory", contender=name, **how) for name in names},
+    )
 
 
 def beside_tfp(config):
@@ -320,12 +340,17 @@ def main(config):
     sides = (config.side // 2, config.side, 2 * config.side)
     models = {side: build(config, side) for side in sides}
     model = models[config.side]
-    found.update(measure(model, config, before))
-    add("ratios", found["ratios"], lambda _, config: sampling_tables.print_draws(found, config))
-    arithmetic = beside_the_arithmetic(model, found["seconds"], config, found["hindrance"])
-    add("arithmetic", arithmetic, sampling_tables.print_arithmetic)
-    add("growth", measure_growth(models, config), sampling_tables.print_growth)
-    add("memory", memory(models), sampling_tables.print_memory)
+    with tempfile.TemporaryDirectory() as folder:
+        version = serving.export(
+            model, folder, warmup_batch_sizes=(config.num_images,), check=False
+        )
+        found.update(measure(model, version, config, before))
+        add("ratios", found["ratios"], lambda _, config: sampling_tables.print_draws(found, config))
+        arithmetic = beside_the_arithmetic(model, found["seconds"], config, found["hindrance"])
+        add("arithmetic", arithmetic, sampling_tables.print_arithmetic)
+        add("growth", measure_growth(models, config), sampling_tables.print_growth)
+        taken = memory(models, version, found["seconds"], config)
+        add("memory", taken, sampling_tables.print_memory)
     if config.tfp_side:
         add("tfp", beside_tfp(config), sampling_tables.print_tfp)
     path = results.path(config, spoiled=bool(found["hindrance"]))

@@ -72,12 +72,16 @@ def print_arithmetic(found, config):
         )
 
 
-def print_memory(rows, config):
-    """Bytes of the cache and of the weights."""
+def print_memory(found, config):
+    """Bytes of the cache and of the weights, and megabytes of each contender."""
     print("\nMemory: of the cache for each image that is drawn at a time, and of the weights")
-    for row in rows:
+    for row in found["cache"]:
         cache, weights = row["cache_bytes_an_image"], row["weights_bytes"]
         print(f"  {row['side']:3} x {row['side']:3} {cache:12,} bytes {weights:12,} bytes")
+    print("  peak, MB: allocated by the model and its draws; of the whole process")
+    for name, peaks in found["megabytes"].items():
+        text = peaks.get("missing") or f"{peaks['draw']:10,.0f} {peaks['process']:10,.0f}"
+        print(f"  {name:24} {text}")
 
 
 def print_tfp(found, config):

@@ -38,9 +38,10 @@ def test_quick_benchmark_of_sampling(tmp_path, monkeypatch, capsys):
         (name, side) for name in ("kgen, cached", "kgen, cached, XLA") for side in (4, 8, 16)
     } | {("kgen, naive", 4), ("kgen, naive", 8)}
     # The current rows, with some columns of padding, and the rows above: linear in the width.
-    sizes = [row["cache_bytes_an_image"] for row in results["memory"]]
+    sizes = [row["cache_bytes_an_image"] for row in results["memory"]["cache"]]
     assert sizes[2] - sizes[1] == 2 * (sizes[1] - sizes[0]) > 0
     assert results["tfp"] == results["arithmetic"] == dict(missing="out of memory")
+    assert results["memory"]["megabytes"]["kgen, served"] == dict(missing="out of memory")
     printed = capsys.readouterr().out
     assert "kgen, naive / kgen, served" in printed
     assert "no verdict, --quick measures nothing" in printed
@@ -51,6 +52,12 @@ def failing_probe(name, **arguments):
     raise RuntimeError(f"The probe '{name}' failed:\nout of memory")
 
 
+def test_memory_of_a_draw():
+    sizes = dict(levels=2, side=6, num_images=2, filters=8, num_blocks=1, threads=1)
+    found = probes.call("draw_memory", contender="kgen, cached", version="", **sizes)
+    assert 0 < found["draw"] < found["process"]
+
+
 @pytest.mark.parametrize("levels", [2, 256])
 def test_arithmetic_of_a_draw_is_that_of_one_pass_over_the_images(levels):
     config = sampling.Config(levels=levels, side=6, filters=8, num_blocks=1)
@@ -58,7 +65,7 @@ def test_arithmetic_of_a_draw_is_that_of_one_pass_over_the_images(levels):
     network = tf.function(lambda images: model.network(images))
     graph = network.get_concrete_function(tf.TensorSpec((2, 6, 6, 1))).graph
     options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
-    options["account_type_regexes"] = ["Conv2D"]
+    options["account_type_regexes"] = ["Conv2D", "MatMul"]
     options["output"] = "none"
     counted = tf.compat.v1.profiler.profile(graph, options=options).total_float_ops
     # The convolution multiplies the few taps of its last row that are not visible as well.

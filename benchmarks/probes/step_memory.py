@@ -35,7 +35,7 @@ def measure(library, family, case, contender, batch_size, threads, mixed_precisi
     images = synthetic_images(NUM_BATCHES * batch_size, chosen.num_levels)
     # This makes the data sets and tensors that hold the images.
     make = libraries.contenders(library, family, chosen, images, batch_size)[contender]
-    _first_operation(library)
+    first_operation(library)
     memory.give_back()
     before = memory.megabytes("RssAnon")
     gpu = _OnTensorFlow() if library in libraries.OF_TENSORFLOW else _OnPyTorch()
@@ -57,7 +57,7 @@ def measure(library, family, case, contender, batch_size, threads, mixed_precisi
     return dict(step=step, process=process)
 
 
-def _first_operation(library):
+def first_operation(library):
     """Let the library start its threads and import whatever else it needs once."""
     if library in libraries.OF_TENSORFLOW:
         import tensorflow as tf

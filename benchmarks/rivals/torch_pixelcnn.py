@@ -179,16 +179,13 @@ def copy_weights(network, module):
         part.bias.copy_(torch.from_numpy(layer.bias.numpy()))
 
 
-def samplers(network, uniforms, **sizes):
+def samplers(module, uniforms):
     """Yields `(name, draw)` of naive sampling, eager and compiled where that can be had.
 
     Args:
-        network: keras.Model of `kgen.networks.pixelcnn`, whose weights are copied.
+        module: PixelCNN.
         uniforms: float32 array `(num_images, height, width, 1)`.
-        **sizes: `filters` and `num_blocks` of the network.
     """
-    module = PixelCNN(network.output_shape[-1], **sizes)
-    copy_weights(network, module)
     uniforms = torch.from_numpy(uniforms[..., 0].copy()).to(torch.get_default_device())
 
     def draw(module):
