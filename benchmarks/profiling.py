@@ -1,7 +1,7 @@
 """Where a training step's time goes: operations, XLA, the input pipeline, and nothing at all.
 
     python -m benchmarks.profiling --family=wgan_gp
-    python -m benchmarks.profiling --family=wgan_gp --contender="kgen, XLA" --note=before
+    python -m benchmarks.profiling --family=vae --contender="kgen, XLA" --note=before
     python -m benchmarks.profiling --quick
     tensorboard --logdir=runs/benchmarks/profile
 
@@ -44,6 +44,8 @@ class Config:
 
 
 QUICK = dict(num_batches=2, batch_size=4)
+# What may differ from its default in a run that is committed.
+FREE = ("family", "library", "contender", "note", "num_operations", "folder", "device")
 # They last as long as what they hold, or wait for the input: neither is work of their own.
 NO_WORK = {
     "Case",
@@ -182,6 +184,7 @@ def main(config):
     cases = recipe.choose("family", config.family, FAMILIES)
     recipe.choose("library", config.library, dict.fromkeys(("kgen", "keras")))
     recipe.choose("note", config.note, dict.fromkeys(("", "before", "after")))
+    results.check(config, num_batches=1, batch_size=0, num_operations=1)
     before = machine.start(config.quick, config.device)
     found, with_contender = {}, {}
     for name, case in cases.items():
@@ -203,8 +206,9 @@ def main(config):
     contender = config.contender or next(iter(with_contender))
     part = ", ".join(filter(None, (config.family, contender, config.note)))
     content = dict(results=found, config=dataclasses.asdict(config), machine=before)
-    path = results.path(config, spoiled=bool(rounds.obstacle(before, config.quick)))
-    results.update(path, "profiling", part, content)
+    spoiled = bool(rounds.obstacle(before, config.quick))
+    path = results.path(config, FREE, spoiled=spoiled)
+    results.update(path, "profiling", results.part(part, before), content)
     print(f"\nThe figures are in {path}.")
     return found
 

@@ -37,6 +37,8 @@ def verdict(ratios, goal, *, at_most=False, why_not=""):
     label = f"goal {'at most ' if at_most else ''}{goal:g}"
     if why_not:
         return f"{label}: no verdict, {why_not}"
+    if len(ratios) < 2:
+        return f"{label}: no verdict, one round shows no spread"
     met = sum(ratio <= goal if at_most else ratio >= goal for ratio in ratios)
     if met not in (0, len(ratios)):
         return f"{label}: no verdict, met in {met} of {len(ratios)} rounds: run again"

@@ -58,6 +58,8 @@ class Config:
     output: str = option("", f"where the figures go: {results.COMMITTED}, or if quick elsewhere")
 
 
+# What may differ from its default in a run that is committed.
+FREE = ("levels", "device")
 QUICK = dict(num_images=2, side=8, filters=8, num_blocks=1, num_rounds=2, num_turns=2, tfp_side=4)
 
 
@@ -88,8 +90,9 @@ def contenders(model, served, config):
     uniforms = model._noise(seed_rows(0, config.num_images)).numpy()
     fast = dict(kgen_pixelcnn.cached_samplers(model, config.num_images))
     fast["kgen, served"] = served
-    slow = dict(kgen_pixelcnn.naive_sampler(model, uniforms))
+    slow = dict(kgen_pixelcnn.naive_samplers(model, uniforms))
     if libraries.is_at_hand("torch", config.threads):
+        machine.refuse_unlike_devices()
         from benchmarks.rivals import torch_pixelcnn
 
         sizes = dict(filters=config.filters, num_blocks=config.num_blocks)
@@ -190,8 +193,8 @@ def measure_growth(models, config):
             fast[name, side] = draw
         if side < max(models):
             uniforms = model._noise(seed_rows(0, config.num_images)).numpy()
-            for name, draw in kgen_pixelcnn.naive_sampler(model, uniforms):
-                slow[name, side] = draw
+            naive = dict(kgen_pixelcnn.naive_samplers(model, uniforms))
+            slow["kgen, naive", side] = naive["kgen, naive"]
     for draw in slow.values():
         draw()
     for draw in fast.values():
@@ -290,7 +293,7 @@ def memory(models, version, names, config):
         and of its process, or `missing`).
     """
     sizes = ("levels", "side", "num_images", "filters", "num_blocks", "threads")
-    how = dict({key: getattr(config, key) for key in sizes}, version=str(version))
+    how = dict(version=str(version), **{key: getattr(config, key) for key in sizes})
     return dict(
         cache=[
             dict(
@@ -324,17 +327,22 @@ def beside_tfp(config):
 
 def main(config):
     """Check, measure, print the tables and write the figures, part by part. Returns them."""
+    asked = config
     if config.quick:
         config = dataclasses.replace(config, **QUICK)
+    results.check(config, num_images=1, side=2, num_rounds=2, num_turns=1, threads=0, tfp_side=0)
+    results.check(config, levels=2, filters=2, num_blocks=0)
     before = machine.start(config.quick, config.device)
     found = {}
     content = dict(results=found, config=dataclasses.asdict(config), machine=before)
 
-    def add(part, figures, print_part):
-        found[part] = figures
-        print_part(figures, config)
-        path = results.path(config, spoiled=bool(found["hindrance"]))
-        results.update(path, "sampling", f"{config.levels} levels", content)
+    part = results.part(f"{config.levels} levels", before)
+
+    def add(name, figures, print_figures):
+        found[name] = figures
+        # What comes next may fail, the table included.
+        results.update(results.path(config, finished=False), "sampling", part, content)
+        print_figures(figures, config)
 
     keras.utils.set_random_seed(0)
     sides = (config.side // 2, config.side, 2 * config.side)
@@ -353,7 +361,9 @@ def main(config):
         add("memory", taken, sampling_tables.print_memory)
     if config.tfp_side:
         add("tfp", beside_tfp(config), sampling_tables.print_tfp)
-    path = results.path(config, spoiled=bool(found["hindrance"]))
+    found["hindrance"] = found["hindrance"] or rounds.obstacle(before, config.quick)
+    path = results.path(asked, FREE, spoiled=bool(found["hindrance"]))
+    results.update(path, "sampling", part, content)
     print(f"\nThe figures of all rounds are in {path}.")
     return content
 

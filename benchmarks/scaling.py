@@ -57,13 +57,13 @@ SPLIT_GOAL = 1e-4
 
 def by_batch(config):
     """Rows of growing batches."""
-    for size in _integers(config.batch_sizes):
+    for size in _integers("batch_sizes", config):
         yield _in_memory(config, f"batch of {size}", size)
 
 
 def by_side(config):
     """Rows of growing images."""
-    for side in _integers(config.sides):
+    for side in _integers("sides", config):
         label = f"{side} x {side} pixels"
         yield _in_memory(config, label, 8 if config.quick else BATCH_SIZE, side=side)
 
@@ -78,13 +78,11 @@ def _in_memory(config, label, batch_size, **arguments):
 
 def by_images(config):
     """Rows of growing data sets on disk, each written before it is read."""
-    from benchmarks.synthetic_data import SIZES, SyntheticImages
+    from benchmarks.synthetic_data import SyntheticImages
 
-    sizes = _integers(config.sizes)
+    sizes = _integers("sizes", config)
     if config.full and FLAT_TO not in sizes:
         sizes.append(FLAT_TO)
-    for size in sizes:
-        recipe.choose("sizes", size, dict.fromkeys(SIZES))
     with contextlib.ExitStack() as stack:
         folder = config.data_dir or stack.enter_context(tempfile.TemporaryDirectory())
         for size in sizes:
@@ -110,7 +108,7 @@ ROWS = {"batch": by_batch, "side": by_side, "images": by_images}
 def measure_rows(axis, config):
     """Measure and print the rows of an axis, and for data on disk whether memory is flat."""
     print(f"\nBy {axis}: images a second, median (smallest - largest), and peak memory in MB:")
-    print("allocated by the model, its steps and its input; of the whole process")
+    print("allocated by the model, its steps and the streaming; of the whole process")
     found = dict(rows=[])
     for label, arguments in ROWS[axis](config):
         row = label | probes.call("scaling", **arguments)
@@ -173,6 +171,8 @@ def overhead_text(ratios, why_not):
     text = f"two replicas / one device {rounds.spread(ratios, 3).strip()}"
     if why_not:
         return f"{text}: nothing to conclude, {why_not}"
+    if len(ratios) < 2:
+        return f"{text}: nothing to conclude, one round shows no spread"
     middle = statistics.median(ratios)
     if max(ratios) - min(ratios) > rounds.WIDE_SPREAD * middle:
         return f"{text}: nothing to conclude, the rounds are too far apart: run again"
@@ -192,6 +192,19 @@ def split_verdict(difference, movement):
 
 
 AXES = (*ROWS, "replicas")
+# What may differ from its default in a run that is committed.
+FREE = ("axes", "full", "data_dir", "device")
+
+
+def check(config):
+    """Refuse what cannot be measured, before any work; each error names the flag."""
+    from benchmarks.synthetic_data import SIZES
+
+    results.check(config, images_a_round=1, num_rounds=2, disk_batches=1)
+    for name in ("batch_sizes", "sides", "sizes"):
+        numbers = _integers(name, config)
+    for size in numbers:
+        recipe.choose("sizes", str(size), dict.fromkeys(map(str, SIZES)))
 
 
 def main(config):
@@ -201,15 +214,18 @@ def main(config):
     axes = config.axes.split(",")
     for axis in axes:
         recipe.choose("axes", axis, dict.fromkeys(AXES))
+    check(config)
     before = machine.start(config.quick, config.device)
     found = {}
     for axis in axes:
         found[axis] = (
             measure_replicas(config, before) if axis == "replicas" else measure_rows(axis, config)
         )
-        path = results.path(config, spoiled=bool(rounds.obstacle(before, config.quick)))
-        content = dict(results=found[axis], config=dataclasses.asdict(config), machine=before)
-        results.update(path, "scaling", axis, content)
+        hindrance = rounds.obstacle(before, config.quick)
+        path = results.path(config, FREE, spoiled=bool(hindrance))
+        settings = dict(config=dataclasses.asdict(config), machine=before, hindrance=hindrance)
+        content = dict(results=found[axis], **settings)
+        results.update(path, "scaling", results.part(axis, before), content)
         print(f"  The figures are in {path}.")
     return found
 
@@ -219,8 +235,17 @@ def _speeds(values):
     return f"{statistics.median(values):9,.0f}  {spread:20}"
 
 
-def _integers(text):
-    return [int(number) for number in text.split(",")]
+def _integers(name, config):
+    """The numbers of a flag, in order.
+
+    Raises:
+        ValueError: if there is anything but integers of at least 1.
+    """
+    text = getattr(config, name)
+    numbers = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
+    if min(numbers) < 1:
+        raise ValueError(f"--{name}={text} must be integers of at least 1, such as 16,32.")
+    return numbers
 
 
 if __name__ == "__main__":

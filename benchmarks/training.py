@@ -51,6 +51,8 @@ class Config:
     output: str = option("", f"where the figures go: {results.COMMITTED}, or if quick elsewhere")
 
 
+# What may differ from its default in a run that is committed.
+FREE = ("family", "memory_runs", "mixed_precision", "device")
 # Steps a round and rounds: some ten minutes each on two cores.
 SIZES = {"vae": (100, 21), "wgan_gp": (40, 13), "pixelcnn": (10, 9), "simclr": (40, 7)}
 
@@ -227,8 +229,6 @@ def of_family(family, config):
     """
     num_batches, num_rounds = (3, 2) if config.quick else SIZES[family]
     asked = config.libraries.split(",")
-    for library in asked:
-        recipe.choose("libraries", library, libraries.REQUIREMENTS)
     missing = {key: "not asked for" for key in libraries.of_family(family, ("torch", "lightly"))}
     for library in libraries.of_family(family, asked):
         missing.pop(library, None)
@@ -255,6 +255,14 @@ def main(config):
     families = [config.family] if config.family else list(FAMILIES)
     for family in families:
         recipe.choose("family", family, FAMILIES)
+    results.check(config, batch_size=0, num_batches=0, num_rounds=0, memory_runs=0, threads=0)
+    if config.num_rounds == 1:
+        raise ValueError("--num_rounds=1 has no spread: use 2 at least, or 0 for the family's.")
+    asked = config.libraries.split(",")
+    for library in asked:
+        recipe.choose("libraries", library, libraries.REQUIREMENTS)
+    if not any(libraries.of_family(family, asked) for family in families):
+        raise ValueError(f"--libraries={config.libraries} has no contender in {families}.")
     before = machine.start(config.quick, config.device)
     contents = {}
     for family in families:
@@ -268,6 +276,7 @@ def main(config):
             machine=before,
             peak_gigaflops=peak,
         )
+        part = results.part(family, before, mixed_precision=config.mixed_precision)
         for name, case in FAMILIES[family].items() if chosen.libraries else ():
             result = measure(family, name, case, chosen, missing)
             if "ratios" not in result:
@@ -278,11 +287,14 @@ def main(config):
                 rates = result.get("gigaflops", {})
                 result["share_of_peak"] = {key: rate / peak for key, rate in rates.items()}
             found[name] = result
+            # What comes next may fail, the table included.
+            unfinished = results.path(config, finished=False)
+            results.update(unfinished, "training", part, contents[family])
             training_table.print_case(name, result)
+        if found:
             spoiled = any(result["hindrance"] for result in found.values())
-            output = results.path(config, spoiled=spoiled)
-            # After each case: what comes next may fail.
-            results.update(output, "training", family, contents[family])
+            output = results.path(config, FREE, spoiled=spoiled)
+            results.update(output, "training", part, contents[family])
             print(f"  The figures of all rounds are in {output}.", flush=True)
     return contents
 

@@ -50,7 +50,8 @@ def _print_memory(result):
         print(f"  {contender:{_WIDTH}} {step:9,.0f}  {process:9,.0f}")
     for row in result["memory_ratios"]:
         spread = f"({row['smallest']:.3f} - {row['largest']:.3f})"
-        print(f"  {'memory of ' + _label(row):{_WIDTH}} {spread}  {verdicts.memory_verdict(row)}")
+        words = verdicts.memory_verdict(row, result["hindrance"])
+        print(f"  {'memory of ' + _label(row):{_WIDTH}} {spread}  {words}")
 
 
 def _label(row):

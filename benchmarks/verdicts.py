@@ -1,10 +1,9 @@
 """What the ratios are to reach, and whether a run shows it."""
 
 from benchmarks import interleaved
+from benchmarks.rounds import WIDE_SPREAD
 
 BARE_GOAL, PYTHAE_GOAL, LIGHTLY_GOAL = 0.97, 2.0, 1.5
-# Above this distance of a ratio's quartiles, relative to its median, a rerun is advised.
-WIDE_SPREAD = 0.15
 
 
 def ratios(speeds, contenders, torch_goal, absent=()):
@@ -83,12 +82,13 @@ def verdict(row, hindrance=""):
 def _verdict(row, goal, hindrance):
     if hindrance:
         return f"no verdict, {hindrance}"
-    if row["upper_quartile"] - row["lower_quartile"] > WIDE_SPREAD * row["median"]:
-        return "no verdict, the quartiles are too far apart: run again"
-    words = "met" if row["median"] >= goal else "MISSED"
-    if row["lower_quartile"] < goal <= row["upper_quartile"]:
-        words += ", but the goal lies between the quartiles"
-    return words
+    lower, upper = row["lower_quartile"], row["upper_quartile"]
+    if lower < goal <= upper:
+        return "no verdict, the goal lies between the quartiles: run again"
+    width = upper - lower
+    if width > WIDE_SPREAD * row["median"] and width > min(abs(lower - goal), abs(upper - goal)):
+        return "no verdict, the quartiles are further apart than from the goal: run again"
+    return "met" if lower >= goal else "MISSED"
 
 
 def memory_ratios(megabytes, contenders, fastest):
@@ -103,8 +103,8 @@ def memory_ratios(megabytes, contenders, fastest):
         fastest: the name of kgen's form that carries the goal of speed.
 
     Yields:
-        dict with `of`, kgen's defaults and its fastest form, `to`, `goal` (1 or None), and the
-        `smallest` and `largest` ratio of any two processes.
+        dict with `of`, kgen's defaults and its fastest form, `to`, `goal` (1 or None), the
+        `smallest` and `largest` ratio of any two processes, and how many `processes` each had.
     """
     for name in dict.fromkeys(("kgen", fastest)):
         for reference, rival in contenders.items():
@@ -116,13 +116,18 @@ def memory_ratios(megabytes, contenders, fastest):
                     goal=None if rival.compiled else 1.0,
                     smallest=min(ours) / max(theirs),
                     largest=max(ours) / min(theirs),
+                    processes=min(len(ours), len(theirs)),
                 )
 
 
-def memory_verdict(row):
-    """Whether a ratio of memory meets its goal."""
+def memory_verdict(row, hindrance=""):
+    """Whether a ratio of memory meets its goal; `hindrance` as for `verdict`."""
     if row["goal"] is None:
         return "no goal"
+    if hindrance:
+        return f"goal at most 1: no verdict, {hindrance}"
+    if row["processes"] < 2:
+        return "goal at most 1: no verdict, one process shows no spread: --memory_runs=2"
     if row["smallest"] <= 1.0 < row["largest"]:
         return "goal at most 1: no verdict, some processes meet it and some do not: run again"
     return f"goal at most 1: {'met' if row['largest'] <= 1.0 else 'MISSED'}"

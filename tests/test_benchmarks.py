@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -63,11 +64,37 @@ def test_quick_run_leaves_the_committed_figures_alone():
     assert results.path(training.Config(quick=True)) != results.COMMITTED
     assert results.path(training.Config()) == results.COMMITTED
     assert results.path(training.Config(quick=True, output="mine.json")) == "mine.json"
-    assert results.path(training.Config(), spoiled=True) != results.COMMITTED
+    assert results.path(training.Config(), spoiled=True) == results.SPOILED
+    assert results.path(training.Config(), finished=False) == results.UNFINISHED
+    assert results.path(training.Config(batch_size=8)) == results.OTHER
+    assert results.path(training.Config(family="vae"), training.FREE) == results.COMMITTED
     assert results.path(training.Config(output="mine.json"), spoiled=True) == "mine.json"
 
 
 @pytest.mark.parametrize("cores, says", [(1.9, "The machine is busy"), (0.1, "")])
+def test_what_is_computed_differently_stands_in_a_part_of_its_own():
+    assert results.part("vae", dict(gpu=None)) == "vae"
+    found = results.part("vae", dict(gpu="a GPU"), mixed_precision=True)
+    assert found == "vae, mixed precision, a GPU"
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (dict(family="simclr", libraries="pythae"), "has no contender in"),
+        (dict(num_rounds=1), "--num_rounds=1 has no spread"),
+        (dict(batch_size=-1), "--batch_size must be an integer of at least 0"),
+        (dict(memory_runs=-1), "--memory_runs must be an integer of at least 0"),
+        (dict(output="tests"), "--output=tests is a folder"),
+        (dict(output="setup.py"), "--output=setup.py holds no JSON"),
+    ],
+)
+def test_bad_flags_are_refused_before_any_work(flags, message, monkeypatch):
+    monkeypatch.chdir(pathlib.Path(__file__).parents[1])
+    with pytest.raises(ValueError, match=message):
+        training.main(training.Config(**flags))
+
+
 def test_busy_machine_is_told(cores, says, monkeypatch, capsys):
     monkeypatch.setattr(machine, "cores_of_others", lambda: cores)
     monkeypatch.setattr(machine, "num_cores", lambda: 2)

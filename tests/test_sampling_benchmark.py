@@ -58,6 +58,12 @@ def test_memory_of_a_draw():
     assert 0 < found["draw"] < found["process"]
 
 
+@pytest.mark.parametrize("flag", ["levels", "side", "num_rounds", "num_turns", "num_images"])
+def test_bad_flags_are_refused_before_any_work(flag):
+    with pytest.raises(ValueError, match=f"--{flag} must be an integer of at least"):
+        sampling.main(sampling.Config(**{flag: 0}))
+
+
 @pytest.mark.parametrize("levels", [2, 256])
 def test_arithmetic_of_a_draw_is_that_of_one_pass_over_the_images(levels):
     config = sampling.Config(levels=levels, side=6, filters=8, num_blocks=1)

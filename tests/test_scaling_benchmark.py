@@ -34,7 +34,9 @@ def test_verdict_of_a_goal_from_above_and_obstacles(monkeypatch):
     monkeypatch.setattr(rounds, "cores_of_others", lambda: now[0])
     assert rounds.verdict([2.0, 3.0, 3.0], 3.0, at_most=True).startswith("goal at most 3: no verd")
     assert rounds.verdict([2.9, 3.0], 3.0, at_most=True) == "goal at most 3: met in all rounds"
-    assert rounds.verdict([4.0], 3.0, at_most=True) == "goal at most 3: MISSED in all rounds"
+    assert rounds.verdict([4.0, 4.1], 3.0, at_most=True) == "goal at most 3: MISSED in all rounds"
+    assert "one round" in rounds.verdict([4.0], 3.0, at_most=True)
+    assert "one round" in scaling.overhead_text([0.5], "")
     assert rounds.obstacle(QUIET, quick=False) == ""
     now[0] = float(machine.num_cores())
     assert rounds.obstacle(QUIET, quick=False) == "the machine was busy"
@@ -42,6 +44,21 @@ def test_verdict_of_a_goal_from_above_and_obstacles(monkeypatch):
     busy = rounds.obstacle(QUIET | dict(cores_of_others=float(machine.num_cores())), quick=False)
     assert rounds.verdict([9.0], 3.0, why_not=busy) == "goal 3: no verdict, the machine was busy"
     assert "--quick" in rounds.obstacle(QUIET, quick=True)
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (dict(batch_sizes="0,16"), "--batch_sizes=0,16 must be integers of at least 1"),
+        (dict(sides="abc"), "--sides=abc must be integers"),
+        (dict(sizes="5"), "--sizes=5 does not exist. One of: 1000, 10000"),
+        (dict(num_rounds=1), "--num_rounds must be an integer of at least 2"),
+        (dict(axes="width"), "--axes=width does not exist"),
+    ],
+)
+def test_bad_flags_are_refused_before_any_work(flags, message):
+    with pytest.raises(ValueError, match=message):
+        scaling.main(scaling.Config(**flags))
 
 
 def test_every_batch_size_sees_as_many_images_a_round():

@@ -91,6 +91,13 @@ def test_a_server_that_was_not_started_for_it_may_have_new_versions():
     assert serving.shortfalls(figures) == []
 
 
+def test_the_goal_of_latency():
+    assert serving.latency_verdict([1.0, 2.0, 2.5]) == "met"
+    assert serving.latency_verdict([3.5, 4.0, 5.0]) == "MISSED"
+    assert "between the quartiles" in serving.latency_verdict([1.0, 2.9, 9.0])
+    assert serving.latency_verdict([1.0, 2.0], "it was busy") == "no verdict, it was busy"
+
+
 class Client:
     """The third to be opened cannot ask its server."""
 

@@ -37,15 +37,21 @@ def cached_samplers(model, num_images):
         )
 
 
-def naive_sampler(model, uniforms):
-    """Yields `("kgen, naive", draw)`: a pass over the whole image for each pixel.
+def naive_samplers(model, uniforms):
+    """Yields `(name, draw)`: a pass over the whole image for each pixel, without XLA and with it.
 
     Args:
         model: kgen.PixelCNN.
         uniforms: float32 `(num_images, height, width, 1)`.
     """
     fill = functools.partial(naive_fill, model.network, likelihood=model.likelihood)
-    fill = tf.function(fill, autograph=False)
     images, known = tf.zeros(uniforms.shape), tf.zeros(uniforms.shape[:3], tf.bool)
     temperature = tf.ones(len(uniforms))
-    yield "kgen, naive", lambda: fill(images, known, tf.constant(uniforms), temperature).numpy()
+    for name, jit_compile in {"kgen, naive": False, "kgen, naive, XLA": True}.items():
+        compiled = tf.function(fill, autograph=False, jit_compile=jit_compile)
+        yield (
+            name,
+            lambda compiled=compiled: compiled(
+                images, known, tf.constant(uniforms), temperature
+            ).numpy(),
+        )

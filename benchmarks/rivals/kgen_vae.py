@@ -20,20 +20,18 @@ def ways(with_xla):
     return found
 
 
-def in_all_ways(make_model, case, batches, but=()):
+def in_all_ways(make_model, case, batches):
     """Yields kgen in the ways of `ways`.
 
     Args:
         make_model: `model` of a file of this kind.
         case: the model to train.
         batches: tf.data.Dataset of images, or of pairs of views.
-        but: names to leave away.
     """
     image_shape = shape_of_images(batches)
     for name, how in ways(case.with_xla).items():
-        if name not in but:
-            make = functools.partial(_trainer, make_model, case, image_shape, batches, how)
-            yield Contender(name, make)
+        make = functools.partial(_trainer, make_model, case, image_shape, batches, how)
+        yield Contender(name, make)
 
 
 def contenders(case, images, batch_size):

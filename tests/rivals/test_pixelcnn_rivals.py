@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kgen
-from benchmarks.cases import synthetic_images
+from benchmarks.cases import FAMILIES, synthetic_images
 from benchmarks.rivals import keras_pixelcnn
 from kgen import heads, networks
 
@@ -66,6 +66,18 @@ def test_pytorch_pixelcnn_is_the_same_function_with_equal_weights(pixelcnn, conv
                 theirs.grad.numpy() / scale, ours / scale, atol=1e-4, err_msg=layer.path
             )
         assert torch.all(part.weight.grad[masks[part].expand_as(part.weight) == 0.0] == 0.0)
+
+
+def test_pytorch_pixelcnn_of_the_benchmark_has_the_sizes_of_kgen():
+    pytest.importorskip("torch")
+    from benchmarks.rivals import torch_pixelcnn
+
+    (case,) = FAMILIES["pixelcnn"].values()
+    (make_network,) = case.kgen_networks
+    network, module = make_network((28, 28, 1), 256), torch_pixelcnn.PixelCNN(256)
+    for layer, part in torch_pixelcnn.convolutions(network, module):
+        assert (layer.kernel_size[1], layer.filters) == (part.kernel_size[1], part.out_channels)
+        assert layer.row_kernel.shape[2] == part.in_channels
 
 
 def test_bare_keras_pixelcnn_has_the_loss_of_kgen(pixelcnn):

@@ -1,5 +1,7 @@
 """The rivals of kgen's SimCLR are the same function, given the same weights and noise."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -131,3 +133,28 @@ def test_views_of_pytorch_are_crops_mirrored_and_jittered():
     moved = flat[:, 0, 0] - 0.5
     assert abs(np.mean(np.abs(moved) > 1e-6) - 0.8) < 0.04
     assert -0.4 <= moved.min() < -0.39 and 0.39 < moved.max() <= 0.4
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_reference_on_lightly_learns_features(capsys):
+    pytest.importorskip("torch")
+    from benchmarks import libraries
+    from benchmarks.rivals import LeftOut
+
+    if not libraries.is_at_hand("lightly", threads=1):
+        pytest.skip(capsys.readouterr().out)
+    from benchmarks import reference_simclr_lightly as reference
+    from benchmarks.rivals import lightly_simclr
+
+    try:
+        lightly_simclr.transforms()
+    except LeftOut as reason:
+        pytest.skip(str(reason))
+    images = synthetic_images(70, num_levels=256)
+    network = reference.train(images, reference.Config(epochs=8, batch_size=32))
+    losses = [float(value) for value in re.findall(r"loss (\S+),", capsys.readouterr().out)]
+    assert len(losses) == 8
+    assert losses[-1] < losses[0]
+    features = reference.features(network, images)
+    assert features.shape == (70, 128)
+    assert np.ptp(features, axis=0).max() > 0

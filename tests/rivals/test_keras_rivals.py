@@ -1,0 +1,43 @@
+"""Bare Keras trains what kgen trains, as kgen trains it."""
+
+import importlib
+
+import keras
+import numpy as np
+import pytest
+
+from benchmarks.cases import FAMILIES, synthetic_images
+
+LIBRARIES = ("kgen", "keras")
+CASES = [(family, name) for family, cases in FAMILIES.items() for name in cases]
+
+
+def optimizers(model):
+    """What each player's optimizer is: its class and its settings."""
+    found = {id(value): value for value in vars(model).values()}.values()
+    found = [value for value in found if isinstance(value, keras.optimizers.Optimizer)]
+    assert found
+    settings = ("learning_rate", "beta_1", "beta_2", "epsilon")
+    return sorted(
+        (type(one).__module__, *(float(one.get_config()[key]) for key in settings)) for one in found
+    )
+
+
+@pytest.mark.parametrize("family, name", CASES, ids=[name for _, name in CASES])
+def test_bare_keras_has_the_optimizers_and_the_weights_of_kgen_and_moves_them_all(family, name):
+    case = FAMILIES[family][name]
+    rivals = [importlib.import_module(f"benchmarks.rivals.{key}_{family}") for key in LIBRARIES]
+    ours, bare = (rival.model(case, (28, 28, 1)) for rival in rivals)
+    assert optimizers(ours) == optimizers(bare)
+    assert {one[0] for one in optimizers(bare)} == {"kgen.optimizers"}
+
+    def shapes(model):
+        return sorted(tuple(variable.shape) for variable in model.trainable_variables)
+
+    assert shapes(ours) == shapes(bare)
+    batches = rivals[1].batches(synthetic_images(8, case.num_levels), 4)
+    for model in (ours, bare):
+        before = [variable.numpy() for variable in model.trainable_variables]
+        model.fit(batches, verbose=0, shuffle=False)
+        for variable, value in zip(model.trainable_variables, before, strict=True):
+            assert not np.array_equal(variable.numpy(), value), variable.path
