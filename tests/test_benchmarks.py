@@ -71,7 +71,6 @@ def test_quick_run_leaves_the_committed_figures_alone():
     assert results.path(training.Config(output="mine.json"), spoiled=True) == "mine.json"
 
 
-@pytest.mark.parametrize("cores, says", [(1.9, "The machine is busy"), (0.1, "")])
 def test_what_is_computed_differently_stands_in_a_part_of_its_own():
     assert results.part("vae", dict(gpu=None)) == "vae"
     found = results.part("vae", dict(gpu="a GPU"), mixed_precision=True)
@@ -95,6 +94,7 @@ def test_bad_flags_are_refused_before_any_work(flags, message, monkeypatch):
         training.main(training.Config(**flags))
 
 
+@pytest.mark.parametrize("cores, says", [(1.9, "The machine is busy"), (0.1, "")])
 def test_busy_machine_is_told(cores, says, monkeypatch, capsys):
     monkeypatch.setattr(machine, "cores_of_others", lambda: cores)
     monkeypatch.setattr(machine, "num_cores", lambda: 2)
