@@ -128,6 +128,11 @@ def measure(change, config):
     return dict(milliseconds_a_step=steps, ratio=interleaved.ratio(steps, "before", "after"))
 
 
+def print_head():
+    """What the columns are."""
+    print("\nMilliseconds of a step before and after, and their ratio by round (quartiles)")
+
+
 def print_change(name, found):
     """One line of the table."""
     medians = [statistics.median(values) for values in found["milliseconds_a_step"].values()]
@@ -147,7 +152,7 @@ def main(config):
     asked = config
     if config.quick:
         config = dataclasses.replace(config, num_rounds=2)
-    print("\nMilliseconds of a step before and after, and their ratio by round (quartiles)")
+    print_head()
     for name in names:
         found = measure(CHANGES[name], config)
         print_change(name, found)

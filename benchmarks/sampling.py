@@ -170,7 +170,7 @@ def measure(model, version, config, before):
     with served_sampler(version, config.num_images) as served:
         fast, slow = contenders(model, served, config)
         differing = differing_pixels({**fast, **slow}, config.levels)
-        sampling_tables.print_differing(differing, config.num_images * math.prod(model.image_shape))
+        sampling_tables.print_differing(differing, config)
         seconds = interleaved.seconds_between(fast, slow, config.num_rounds, config.num_turns)
     why_not = rounds.obstacle(before, config.quick)
     ratios = list(compare(seconds, differing, why_not))

@@ -16,8 +16,20 @@ def _seconds(turns_by_round):
     return f"{median(turns_by_round):9.4f}  ({min(values):.4f} - {max(values):.4f})"
 
 
-def print_differing(differing, total):
+def print_all(found, config):
+    """What a run printed, from its results; `config` needs `num_images`, `side` and `tfp_side`."""
+    print_differing(found["differing_pixels"], config)
+    print_draws(found, config)
+    print_arithmetic(found["arithmetic"], config)
+    print_growth(found["growth"], config)
+    print_memory(found["memory"], config)
+    if "tfp" in found:
+        print_tfp(found["tfp"], config)
+
+
+def print_differing(differing, config):
     """How many pixels of each contender are not those of naive sampling."""
+    total = config.num_images * config.side**2
     print(f"\nPixels that differ from those of naive sampling in kgen, of {total:,}:")
     for name, count in differing.items():
         print(f"  {name:24} {count:6,}")
@@ -42,7 +54,7 @@ def print_growth(rows, config):
         power = f"{row['power_of_pixels']:.2f}" if "power_of_pixels" in row else ""
         label = f"{row['name']}, {row['side']} x {row['side']}"
         pixel = row["microseconds_a_pixel"]
-        print(f"  {label:30} {_seconds(row['seconds']):34} {pixel:9,.1f}  {power}")
+        print(f"  {label:30} {_seconds(row['seconds']):34} {pixel:9,.1f}  {power}".rstrip())
 
 
 def print_arithmetic(found, config):

@@ -107,8 +107,7 @@ ROWS = {"batch": by_batch, "side": by_side, "images": by_images}
 
 def measure_rows(axis, config):
     """Measure and print the rows of an axis, and for data on disk whether memory is flat."""
-    print(f"\nBy {axis}: images a second, median (smallest - largest), and peak memory in MB:")
-    print("allocated by the model, its steps and the streaming; of the whole process")
+    print_head(axis)
     found = dict(rows=[])
     for label, arguments in ROWS[axis](config):
         row = label | probes.call("scaling", **arguments)
@@ -118,6 +117,24 @@ def measure_rows(axis, config):
         found["flat"] = flatness(found["rows"])
         print(f"  {flat_verdict(found['flat'])}")
     return found
+
+
+def print_axis(axis, found, why_not=""):
+    """What a run printed of an axis, from its results."""
+    if axis == "replicas":
+        print_replicas(found, why_not)
+        return
+    print_head(axis)
+    for row in found["rows"]:
+        print_row(row)
+    if "flat" in found:
+        print(f"  {flat_verdict(found['flat'])}")
+
+
+def print_head(axis):
+    """What the columns are."""
+    print(f"\nBy {axis}: images a second, median (smallest - largest), and peak memory in MB:")
+    print("allocated by the model, its steps and the streaming; of the whole process")
 
 
 def print_row(row):
@@ -155,15 +172,19 @@ def measure_replicas(config, before):
         num_batches=max(1, config.images_a_round // batch_size),
         num_rounds=config.num_rounds,
     )
-    one, two = speeds = list(found["images_per_second"].values())
+    one, two = found["images_per_second"].values()
     found["by_round"] = [a / b for a, b in zip(two, one, strict=True)]
+    print_replicas(found, rounds.obstacle(before, config.quick))
+    return found
+
+
+def print_replicas(found, why_not):
+    """Speeds, what the split costs, and whether it is right."""
     print("\nBy replicas, in turns in one process: images a second, median (smallest - largest)")
-    for name, values in zip(found["images_per_second"], speeds, strict=True):
-        print(f"  {name:24} {_speeds(values)}")
-    why_not = rounds.obstacle(before, config.quick)
+    for name, values in found["images_per_second"].items():
+        print(f"  {name:24} {_speeds(values)}".rstrip())
     print(f"  {overhead_text(found['by_round'], why_not)}")
     print(f"  {split_verdict(found['largest_difference'], found['largest_movement'])}")
-    return found
 
 
 def overhead_text(ratios, why_not):

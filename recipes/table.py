@@ -83,7 +83,7 @@ def table(rows=ROWS, folder=FOLDER / "results"):
                 row.data,
                 figure,
                 row.others,
-                "" if row.resumed else _training_time(content["seconds"]),
+                _training_time(content["seconds"]),
                 f"`{command}`",
             ]
         )

@@ -16,7 +16,6 @@ class Row:
         figure: the figures, as text with fields. A figure that is typed by hand says that it is
             not in the metrics, and names the command that gives it.
         others: the paper's number where its data is at hand, or a rival's measured on the same.
-        resumed: whether the run went on from a checkpoint, so that its file has not all its time.
     """
 
     file: str
@@ -26,7 +25,6 @@ class Row:
     data: str
     figure: str
     others: str = ""
-    resumed: bool = False
 
 
 _EXACT = "{test_nll:.2f} nats, {test_nll.bits_per_dim:.3f} bits/dim, exact"
@@ -246,7 +244,6 @@ ROWS = [
         "Chen et al. 2020",
         "digits",
         _probes(supervised=True),
-        resumed=True,
     ),
     Row("moco_digits", "moco", "", "He et al. 2020", "digits", _probes(supervised=True)),
     Row(
@@ -280,6 +277,8 @@ ROWS = [
         "Chen et al. 2020",
         "Fashion-MNIST",
         _probes(supervised=True),
+        "78.9 %, 84.5 %, 86.2 %; neighbours 84.0 %: the same on lightly's loss and torchvision's "
+        "views in PyTorch, not in the metrics: `python -m benchmarks.reference_simclr_lightly`",
     ),
     Row(
         "moco_fashion_mnist",
