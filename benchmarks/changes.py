@@ -46,7 +46,13 @@ class Change:
     after: dict = dataclasses.field(default_factory=dict)
 
 
+_WINDOW = causal_conv._WindowConv2D
+_convolve = _WINDOW._convolve
+
+
 def _explicit_padding(self, inputs, kernel, top, left, right):
+    if not (top or left or right):
+        return _convolve(self, inputs, kernel, top, left, right)
     padding = [[0, 0], [top, 0], [left, right], [0, 0]]
     return self._add_bias(tf.nn.conv2d(inputs, kernel, self.strides, padding))
 
@@ -66,7 +72,6 @@ def _keras_normalization(**kwargs):
 
 
 _ADAM = (optimizers, "Adam", keras.optimizers.Adam)
-_WINDOW = causal_conv._WindowConv2D
 CHANGES = {
     "kgen's Adam, dense VAE": Change("vae", "dense VAE", 100, _ADAM),
     "kgen's Adam, convolutional VAE": Change("vae", "convolutional VAE", 50, _ADAM),
@@ -158,7 +163,8 @@ def main(config):
         print_change(name, found)
         hindrance = rounds.obstacle(before, config.quick)
         path = results.path(asked, FREE, spoiled=bool(hindrance))
-        content = dict(results=found, machine=before, hindrance=hindrance)
+        settings = dataclasses.asdict(config) | dict(num_batches=CHANGES[name].num_batches)
+        content = dict(results=found, config=settings, machine=before, hindrance=hindrance)
         results.update(path, "changes", results.part(name, before), content)
     print(f"The figures of all rounds are in {path}.")
 

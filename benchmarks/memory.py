@@ -31,6 +31,12 @@ def give_back():
         trim(0)
 
 
+def allocated():
+    """What the process holds now, in MB, without what it could give back."""
+    give_back()
+    return megabytes("RssAnon")
+
+
 def forget_peak():
     """Let VmHWM begin anew at the memory that is in use now."""
     give_back()

@@ -338,10 +338,13 @@ def main(config):
 
     part = results.part(f"{config.levels} levels", before)
 
-    def add(name, figures, print_figures):
-        found[name] = figures
+    def keep():
         # What comes next may fail, the table included.
         results.update(results.path(config, finished=False), "sampling", part, content)
+
+    def add(name, figures, print_figures):
+        found[name] = figures
+        keep()
         print_figures(figures, config)
 
     keras.utils.set_random_seed(0)
@@ -353,7 +356,8 @@ def main(config):
             model, folder, warmup_batch_sizes=(config.num_images,), check=False
         )
         found.update(measure(model, version, config, before))
-        add("ratios", found["ratios"], lambda _, config: sampling_tables.print_draws(found, config))
+        keep()
+        sampling_tables.print_draws(found, config)
         arithmetic = beside_the_arithmetic(model, found["seconds"], config, found["hindrance"])
         add("arithmetic", arithmetic, sampling_tables.print_arithmetic)
         add("growth", measure_growth(models, config), sampling_tables.print_growth)

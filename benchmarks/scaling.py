@@ -222,9 +222,9 @@ def check(config):
     from benchmarks.synthetic_data import SIZES
 
     results.check(config, images_a_round=1, num_rounds=2, disk_batches=1)
-    for name in ("batch_sizes", "sides", "sizes"):
-        numbers = _integers(name, config)
-    for size in numbers:
+    for name in ("batch_sizes", "sides"):
+        _integers(name, config)
+    for size in _integers("sizes", config):
         recipe.choose("sizes", str(size), dict.fromkeys(map(str, SIZES)))
 
 

@@ -276,8 +276,8 @@ def measure_latency(config):
     for answer in answers[1:]:
         np.testing.assert_allclose(answer, answers[0], atol=1e-4)
     medians = {
-        name: [1e3 * statistics.median(turns) for turns in rounds]
-        for name, rounds in seconds.items()
+        name: [1e3 * statistics.median(turns) for turns in by_round]
+        for name, by_round in seconds.items()
     }
     added = {
         name: [a - b for a, b in zip(medians["server, gRPC"], values, strict=True)]

@@ -3,7 +3,8 @@
     python -m benchmarks.tables
 
 A table stands between the lines `<!-- measured: training / vae -->` and `<!-- end -->`, where
-`training` is a section of the file and `vae` a part of it; `scaling / *` is all parts.
+`training` is a section of the file and `vae` a part of it; `scaling / *` is all its parts that were
+measured without a GPU.
 """
 
 import contextlib
@@ -14,8 +15,10 @@ import re
 import types
 
 from benchmarks import changes, results, sampling_tables, scaling, training_table
+from kgen import plots
 
 PAGE = pathlib.Path(__file__).parent / "README.md"
+FIGURES = PAGE.parents[1] / results.COMMITTED
 _BLOCK = re.compile(r"(<!-- measured: (.+?) / (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 _PACKAGES = {"tensorflow": "TensorFlow", "keras": "Keras", "torch": "PyTorch"}
 
@@ -33,7 +36,11 @@ def updated(text, everything):
 
     def block(match):
         begin, section, part, end = match.groups()
-        parts = everything[section] if part == "*" else {part: everything[section][part]}
+        parts = {part: everything[section].get(part)}
+        if part == "*":
+            parts = {k: v for k, v in everything[section].items() if not v["machine"]["gpu"]}
+        if None in parts.values():
+            raise KeyError(f"No {section} of {part} was measured.")
         return f"{begin}{_where(parts)}\n\n```text\n{_printed(section, parts)}\n```\n{end}"
 
     return _BLOCK.sub(block, text)
@@ -89,8 +96,9 @@ _PRINTERS = dict(training=_training, sampling=_sampling, scaling=_scaling, chang
 
 def main():
     """Rewrite the page."""
-    everything = json.loads(pathlib.Path(results.COMMITTED).read_text())
-    PAGE.write_text(updated(PAGE.read_text(), everything))
+    text = updated(PAGE.read_text(), json.loads(FIGURES.read_text()))
+    with plots.replace_atomically(PAGE) as stream:
+        stream.write(text.encode())
 
 
 if __name__ == "__main__":

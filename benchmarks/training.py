@@ -41,7 +41,9 @@ class Config:
     batch_size: int = option(0, "images a step; 0: that of the case")
     num_batches: int = option(0, "steps a round and contender; 0: that of the family")
     num_rounds: int = option(0, "rounds, after one of warm-up; 0: that of the family")
-    memory_runs: int = option(3, "processes in which each contender's memory is measured")
+    memory_runs: int = option(
+        2, "processes in which the memory of each contender with a goal is measured; others: one"
+    )
     mixed_precision: bool = option(False, "compute in float16 on a GPU, in bfloat16 on a CPU")
     threads: int = option(
         0, "PyTorch's threads, which leaves no verdict; 0: one a core, as TensorFlow has"
@@ -52,7 +54,7 @@ class Config:
 
 
 # What may differ from its default in a run that is committed.
-FREE = ("family", "memory_runs", "mixed_precision", "device")
+FREE = ("family", "mixed_precision", "device")
 # Steps a round and rounds: some ten minutes each on two cores.
 SIZES = {"vae": (100, 21), "wgan_gp": (40, 13), "pixelcnn": (10, 9), "simclr": (40, 7)}
 
@@ -100,11 +102,11 @@ def measure(family, name, case, config, missing=None):
     )
     found.update(_arithmetic(family, case, images, speeds, config, left_out))
     if config.memory_runs and memory.is_known():
-        found["megabytes"] = megabytes(
-            family, name, {key: contenders[key] for key in speeds}, config, left_out
-        )
-        steps = {key: value["step"] for key, value in found["megabytes"].items()}
         fastest = verdicts.fastest_kgen(speeds, contenders)
+        judged = verdicts.with_memory_goal(speeds, contenders, fastest)
+        runs = {key: config.memory_runs if key in judged else 1 for key in speeds}
+        found["megabytes"] = megabytes(family, name, contenders, runs, config, left_out)
+        steps = {key: value["step"] for key, value in found["megabytes"].items()}
         found["memory_ratios"] = list(verdicts.memory_ratios(steps, contenders, fastest))
     return dict(found, left_out=left_out)
 
@@ -196,12 +198,12 @@ def peak_of(config, left_out):
         return None
 
 
-def megabytes(family, case, contenders, config, left_out):
-    """Peak memory of a training step of each contender, and of its process, in MB."""
+def megabytes(family, case, contenders, runs, config, left_out):
+    """Peak memory of a training step, and of its process, in MB; `runs` counts processes."""
     found = {}
-    for name, contender in contenders.items():
+    for name, num_processes in runs.items():
         arguments = dict(
-            library=contender.library,
+            library=contenders[name].library,
             family=family,
             case=case,
             contender=name,
@@ -210,7 +212,7 @@ def megabytes(family, case, contenders, config, left_out):
             mixed_precision=config.mixed_precision,
         )
         try:
-            peaks = [probes.call("step_memory", **arguments) for _ in range(config.memory_runs)]
+            peaks = [probes.call("step_memory", **arguments) for _ in range(num_processes)]
             for peak in peaks:
                 if "left_out" in peak:
                     raise RuntimeError(peak["left_out"])

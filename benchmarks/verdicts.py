@@ -91,6 +91,16 @@ def _verdict(row, goal, hindrance):
     return "met" if lower >= goal else "MISSED"
 
 
+def with_memory_goal(names, contenders, fastest):
+    """The contenders whose memory is judged: kgen's two forms and PyTorch's eager ones by hand."""
+    return {
+        name
+        for name in names
+        if name in ("kgen", fastest)
+        or (contenders[name].library == "torch" and not contenders[name].compiled)
+    }
+
+
 def memory_ratios(megabytes, contenders, fastest):
     """kgen's peak memory over that of each form of PyTorch by hand; the goal is at most 1.
 

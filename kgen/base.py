@@ -203,8 +203,8 @@ class BaseModel(keras.Model):
     def fit(self, x=None, y=None, batch_size=None, epochs=1, **kwargs):
         """Keras' `fit`, after a look at the first batch (see `kgen.checks.first_batch`).
 
-        A data set that was trained on before is not looked at again: that would start its pipeline
-        once more, which can take longer than a step.
+        The data set of the last `fit` is not looked at again: that would start its pipeline once
+        more, which can take longer than a step.
 
         Adds what every kgen model needs: the number of the epoch reaches the input pipeline, and
         a loss that is no longer finite stops the run with the step and the term.

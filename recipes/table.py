@@ -4,7 +4,8 @@
     python -m recipes.table --add saved_models/vae/metrics.json --name vae_digits
 
 `results/<file>.json` is the `metrics.json` of a run, which `--add` copies there without the folders
-of its machine. What it lacks, a row, is in `table_rows.py`: write it first. In a row's figure
+of its machine; `rivals/<file>.json` has a rival's metrics on the same data. What they lack, a row,
+is in `table_rows.py`: write it first. In a row's figure
 `{name:.2f}` is the value of a metric, `{name:+-.2f}` the value and its standard deviation over
 draws, `{name:.1%}` a share in percent, and `{name.field:.2f}` another figure of it.
 """
@@ -82,12 +83,22 @@ def table(rows=ROWS, folder=FOLDER / "results"):
                 row.paper,
                 row.data,
                 figure,
-                row.others,
+                _others(row),
                 _training_time(content["seconds"]),
                 f"`{command}`",
             ]
         )
     return "\n".join(f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in lines)
+
+
+def _others(row):
+    """What others reach, from the rival's metrics where there are some."""
+    if not row.rival:
+        return row.others
+    path = FOLDER / "rivals" / f"{row.rival}.json"
+    metrics = _metrics(json.loads(path.read_text()))
+    text = row.others.format(**{name: Metric(fields) for name, fields in metrics.items()})
+    return f"{text} ([metrics](rivals/{row.rival}.json))"
 
 
 def _metrics(content):

@@ -15,7 +15,9 @@ class Row:
         data: data set and what a pixel is.
         figure: the figures, as text with fields. A figure that is typed by hand says that it is
             not in the metrics, and names the command that gives it.
-        others: the paper's number where its data is at hand, or a rival's measured on the same.
+        others: the paper's number where its data is at hand, or a rival's measured on the same;
+            with fields, if `rival` names a file.
+        rival: name of the rival's metrics in `rivals/`.
     """
 
     file: str
@@ -25,6 +27,7 @@ class Row:
     data: str
     figure: str
     others: str = ""
+    rival: str = ""
 
 
 _EXACT = "{test_nll:.2f} nats, {test_nll.bits_per_dim:.3f} bits/dim, exact"
@@ -277,8 +280,11 @@ ROWS = [
         "Chen et al. 2020",
         "Fashion-MNIST",
         _probes(supervised=True),
-        "78.9 %, 84.5 %, 86.2 %; neighbours 84.0 %: the same on lightly's loss and torchvision's "
-        "views in PyTorch, not in the metrics: `python -m benchmarks.reference_simclr_lightly`",
+        "the same network on lightly's loss and torchvision's views in PyTorch, one seed: "
+        "{linear_probe_1_percent:.1%}, {linear_probe_10_percent:.1%}, "
+        "{linear_probe_100_percent:.1%}; neighbours {neighbours:.1%}: "
+        "`python -m benchmarks.reference_simclr_lightly`",
+        rival="simclr_lightly",
     ),
     Row(
         "moco_fashion_mnist",

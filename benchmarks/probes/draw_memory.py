@@ -35,7 +35,7 @@ def measure(contender, version, *, threads, num_images, side, levels, **sizes):
                 raise RuntimeError(reason)
             from benchmarks.rivals import torch_pixelcnn
 
-            before = _allocated()
+            before = memory.allocated()
             module = torch_pixelcnn.PixelCNN(1 if levels == 2 else levels, **sizes)
             draws = torch_pixelcnn.samplers(module, noise)
         else:
@@ -44,7 +44,7 @@ def measure(contender, version, *, threads, num_images, side, levels, **sizes):
             from benchmarks.rivals import kgen_pixelcnn
 
             sampling.c_api.load_library()
-            before = _allocated()
+            before = memory.allocated()
             if contender == "kgen, served":
                 served = sampling.served_sampler(version, num_images)
                 draws = [(contender, stack.enter_context(served))]
@@ -60,8 +60,3 @@ def measure(contender, version, *, threads, num_images, side, levels, **sizes):
         memory.forget_peak()
         draw()
         return dict(draw=memory.allocated_peak() - before, process=memory.megabytes("VmHWM"))
-
-
-def _allocated():
-    memory.give_back()
-    return memory.megabytes("RssAnon")

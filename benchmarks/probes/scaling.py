@@ -39,10 +39,8 @@ def measure(batch_size, num_batches, num_rounds, *, side=28, num_images=0, data_
     images = None if num_images else synthetic_images(DIFFERENT_BATCHES * batch_size, side=side)
     # TensorFlow starts its threads and whatever else it allocates once.
     tf.ones((8, 8)) @ tf.ones((8, 8))
-    if memory.is_known():
-        # Making the images left more behind, the more they are.
-        memory.give_back()
-    before = memory.megabytes("RssAnon") if memory.is_known() else None
+    # Without what making the images left behind, which is the more, the more they are.
+    before = memory.allocated() if memory.is_known() else None
     if num_images:
         batches = data.load(
             f"synthetic_images/{num_images}",

@@ -36,8 +36,7 @@ def measure(library, family, case, contender, batch_size, threads, mixed_precisi
     # This makes the data sets and tensors that hold the images.
     make = libraries.contenders(library, family, chosen, images, batch_size)[contender]
     first_operation(library)
-    memory.give_back()
-    before = memory.megabytes("RssAnon")
+    before = memory.allocated()
     gpu = _OnTensorFlow() if library in libraries.OF_TENSORFLOW else _OnPyTorch()
     gpu_before = gpu.allocated()
     try:
