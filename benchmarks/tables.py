@@ -1,10 +1,10 @@
-"""Rebuild the tables of README.md from results.json.
+"""Rebuild the tables of README.md and of docs/performance.md from results.json.
 
     python -m benchmarks.tables
 
 A table stands between the lines `<!-- measured: training / vae -->` and `<!-- end -->`, where
 `training` is a section of the file and `vae` a part of it; `scaling / *` is all its parts that were
-measured without a GPU.
+measured without a GPU, and `training / goals` one row a case.
 """
 
 import contextlib
@@ -17,8 +17,9 @@ import types
 from benchmarks import changes, results, sampling_tables, scaling, training_table
 from kgen import plots
 
-PAGE = pathlib.Path(__file__).parent / "README.md"
-FIGURES = PAGE.parents[1] / results.COMMITTED
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = (ROOT / "benchmarks/README.md", ROOT / "docs/performance.md")
+FIGURES = ROOT / results.COMMITTED
 _BLOCK = re.compile(r"(<!-- measured: (.+?) / (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 _PACKAGES = {"tensorflow": "TensorFlow", "keras": "Keras", "torch": "PyTorch"}
 
@@ -36,14 +37,20 @@ def updated(text, everything):
 
     def block(match):
         begin, section, part, end = match.groups()
+        if part == "goals":
+            return f"{begin}{_goals(_without_a_gpu(everything[section]))}\n{end}"
         parts = {part: everything[section].get(part)}
         if part == "*":
-            parts = {k: v for k, v in everything[section].items() if not v["machine"]["gpu"]}
+            parts = _without_a_gpu(everything[section])
         if None in parts.values():
             raise KeyError(f"No {section} of {part} was measured.")
         return f"{begin}{_where(parts)}\n\n```text\n{_printed(section, parts)}\n```\n{end}"
 
     return _BLOCK.sub(block, text)
+
+
+def _without_a_gpu(parts):
+    return {name: part for name, part in parts.items() if not part["machine"]["gpu"]}
 
 
 def _where(parts):
@@ -94,11 +101,64 @@ def _changes(name, part):
 _PRINTERS = dict(training=_training, sampling=_sampling, scaling=_scaling, changes=_changes)
 
 
+GOALS = ("PyTorch's fastest form", "bare Keras", "as its users write it")
+
+
+def _goals(parts):
+    """One row a case in Markdown: what has a goal, and kgen's defaults beside PyTorch."""
+    lines = [
+        "| | kgen's fastest form / PyTorch's fastest | kgen's defaults / the same | "
+        "kgen / bare Keras | kgen's defaults / Pythae, lightly | "
+        "memory / PyTorch eager, defaults; fastest form |",
+        "|---|---|---|---|---|---|",
+    ]
+    for part in parts.values():
+        for name, result in part["results"].items():
+            rows = result["ratios"]
+            cells = {judged: "" for judged in GOALS}
+            for row in rows:
+                for text, goal in row["goals"].items():
+                    (judged,) = [judged for judged in GOALS if judged in text]
+                    if not row["of"].startswith("kgen, XLA") or judged == GOALS[0]:
+                        cells[judged] = _cell(row, goal)
+                    if judged == GOALS[0]:
+                        best = row["to"]
+            (defaults,) = [row for row in rows if (row["of"], row["to"]) == ("kgen", best)]
+            ratio = f"{defaults['median']:.3f}"
+            fastest, bare, own_way = cells.values()
+            cells = (name, fastest, ratio, bare, own_way, _memory(result["memory_ratios"]))
+            lines.append(f"| {' | '.join(cells)} |".replace("|  |", "| |"))
+    return "\n".join(lines)
+
+
+def _cell(row, goal):
+    """A median, its quartiles, and which side of the goal they are on."""
+    lower, middle, upper = row["lower_quartile"], row["median"], row["upper_quartile"]
+    words = "met" if middle >= goal else "**missed**"
+    if lower < goal <= upper:
+        words = f"median {'above' if middle >= goal else '**below**'}, within the quartiles"
+    return f"{middle:.3f} ({lower:.3f} - {upper:.3f}), goal {goal:g}: {words}"
+
+
+def _memory(rows):
+    """The ranges of kgen's forms beside PyTorch's eager ones."""
+    ranges = {}
+    for row in rows:
+        if row["goal"] is not None:
+            low, high = ranges.get(row["of"], (row["smallest"], row["largest"]))
+            ranges[row["of"]] = min(low, row["smallest"]), max(high, row["largest"])
+    words = "met" if max(high for _, high in ranges.values()) <= 1.0 else "**missed**"
+    text = "; ".join(f"{low:.2f} - {high:.2f}" for low, high in ranges.values())
+    return f"{text}, goal at most 1: {words}"
+
+
 def main():
-    """Rewrite the page."""
-    text = updated(PAGE.read_text(), json.loads(FIGURES.read_text()))
-    with plots.replace_atomically(PAGE) as stream:
-        stream.write(text.encode())
+    """Rewrite the pages."""
+    everything = json.loads(FIGURES.read_text())
+    for page in PAGES:
+        text = updated(page.read_text(), everything)
+        with plots.replace_atomically(page) as stream:
+            stream.write(text.encode())
 
 
 if __name__ == "__main__":

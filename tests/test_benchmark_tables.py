@@ -7,9 +7,10 @@ import pytest
 from benchmarks import tables
 
 
-def test_committed_tables_are_what_was_measured():
+@pytest.mark.parametrize("path", tables.PAGES, ids=lambda path: path.name)
+def test_committed_tables_are_what_was_measured(path):
     everything = json.loads(tables.FIGURES.read_text())
-    page = tables.PAGE.read_text()
+    page = path.read_text()
     assert page.count("<!-- measured: ") == len(tables._BLOCK.findall(page)) > 0
     assert tables.updated(page, everything) == page, "Run python -m benchmarks.tables."
 
@@ -36,3 +37,29 @@ def test_a_table_names_its_machine_and_nothing_that_was_not_measured():
     everything["changes"]["slower"] = dict(results=change, machine=about | dict(num_cores=8))
     with pytest.raises(ValueError, match="several machines"):
         tables.updated(page, everything)
+
+
+def test_goals_say_on_which_side_the_median_is():
+    def row(of, to, median, **goals):
+        quartiles = dict(lower_quartile=median - 0.1, upper_quartile=median + 0.1)
+        return dict(of=of, to=to, goals=goals, median=median, **quartiles)
+
+    rows = [
+        row("kgen", "bare Keras", 0.95, **{"bare Keras": 0.97}),
+        row("kgen, 10 steps a call", "PyTorch eager", 1.5, **{"PyTorch's fastest form": 1.3}),
+        row("kgen", "PyTorch eager", 1.25),
+        row("kgen", "Pythae", 1.7, **{"Pythae, as its users write it": 2.0}),
+    ]
+    memory = dict(of="kgen", to="PyTorch eager", goal=1.0, smallest=0.8, largest=0.9)
+    case = dict(ratios=rows, memory_ratios=[memory, memory | dict(largest=9.0, goal=None)])
+    part = dict(machine=dict(gpu=None), results={"a VAE": case})
+    page = "<!-- measured: training / goals -->\n<!-- end -->\n"
+    table = tables.updated(page, dict(training=dict(vae=part)))
+    (line,) = [line for line in table.splitlines() if "a VAE" in line]
+    assert line.split(" | ")[1:] == [
+        "1.500 (1.400 - 1.600), goal 1.3: met",
+        "1.250",
+        "0.950 (0.850 - 1.050), goal 0.97: median **below**, within the quartiles",
+        "1.700 (1.600 - 1.800), goal 2: **missed**",
+        "0.80 - 0.90, goal at most 1: met |",
+    ]
