@@ -311,6 +311,8 @@ def test_memory_is_compared_with_each_form_of_pytorch():
         "PyTorch eager": [100.0, 160.0],
         "torch.compile": [400.0],
     }
+    judged = verdicts.with_memory_goal(peaks, contenders, "kgen, XLA")
+    assert judged == {"kgen", "kgen, XLA", "PyTorch eager"}
     rows = list(verdicts.memory_ratios(peaks, contenders, "kgen, XLA"))
     assert [(row["of"], row["to"], row["smallest"], row["largest"]) for row in rows] == [
         ("kgen", "PyTorch eager", 0.5, 1.0),
