@@ -171,7 +171,12 @@ CASES = [
     ),
     Case(
         "adversarial_autoencoder",
-        lambda: kgen.AdversarialAutoencoder.for_images(SHAPE, 2, discriminator_steps=2, **SMALL),
+        lambda: kgen.AdversarialAutoencoder(
+            SMALL["encoder"](SHAPE, 2),
+            SMALL["decoder"](2, SHAPE),
+            networks.dense_discriminator((2,), hidden_units=(8,)),
+            discriminator_steps=2,
+        ),
     ),
     Case("gan", lambda: kgen.GAN.for_images(SHAPE, 2, **dcgan()), follows=FOLLOWS),
     Case(
