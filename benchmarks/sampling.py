@@ -30,7 +30,7 @@ from benchmarks import (
 )
 from benchmarks.rivals import kgen_pixelcnn
 from kgen import heads, recipe, serving
-from kgen.heads.sampling import seed_rows
+from kgen.seeds import seed_rows
 from kgen.layers import CausalConv2D
 from kgen.recipe import option
 from kgen.serving import c_api

@@ -42,7 +42,10 @@ def build(config):
     if info.num_classes is None:
         raise ValueError(f"--dataset={config.dataset} has no labels to condition on.")
     model = kgen.ConditionalGAN.for_images(
-        info.image_shape, info.num_classes, config.latent_dim, seed=config.seed
+        info.image_shape,
+        num_classes=info.num_classes,
+        latent_dim=config.latent_dim,
+        seed=config.seed,
     )
     optimizers = [kgen.optimizers.Adam(config.learning_rate, beta_1=0.5) for _ in range(2)]
     model.compile(*optimizers)

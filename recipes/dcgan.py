@@ -53,7 +53,7 @@ def build(config):
     filters = networks.doubling_filters(config.width, shape)
     model = kgen.GAN.for_images(
         shape,
-        config.latent_dim,
+        latent_dim=config.latent_dim,
         generator=functools.partial(networks.dcgan_generator, filters=filters[::-1]),
         discriminator=functools.partial(networks.dcgan_discriminator, filters=filters),
         seed=config.seed,

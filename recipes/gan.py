@@ -48,7 +48,7 @@ def build(config):
     """The model of a configuration, compiled."""
     model = kgen.GAN.for_images(
         data.info(config.dataset, data_dir=config.data_dir or None).image_shape,
-        config.latent_dim,
+        latent_dim=config.latent_dim,
         generator=networks.dense_generator,
         discriminator=networks.dense_discriminator,
         seed=config.seed,

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 import kgen
-from kgen import adversarial, callbacks, data, evaluation, networks, plots, recipe
+from kgen import callbacks, data, evaluation, losses, networks, plots, recipe
 from kgen.recipe import option
 
 
@@ -82,8 +82,8 @@ METHODS = {
         title="LSGAN",
         make=functools.partial(
             kgen.GAN.for_images,
-            generator_loss=adversarial.least_squares_generator_loss,
-            discriminator_loss=adversarial.least_squares_discriminator_loss,
+            generator_loss=losses.adversarial.least_squares_generator_loss,
+            discriminator_loss=losses.adversarial.least_squares_discriminator_loss,
         ),
         optimizer=keras.optimizers.RMSprop,
         learning_rate=1e-4,
@@ -164,7 +164,9 @@ def build(config, method, setting):
         seed=config.seed,
     )
     rate = config.learning_rate_factor * method.learning_rate
-    model.compile(method.optimizer(rate), method.optimizer(rate))
+    model.compile(
+        generator_optimizer=method.optimizer(rate), discriminator_optimizer=method.optimizer(rate)
+    )
     return model
 
 

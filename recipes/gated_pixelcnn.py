@@ -8,9 +8,10 @@ Reference:
 """
 
 import dataclasses
+import functools
 
 import kgen
-from kgen import data, heads, recipe
+from kgen import data, heads, networks, recipe
 from kgen.recipe import option
 
 
@@ -51,8 +52,9 @@ def build(config):
         info.image_shape,
         likelihood=heads.Categorical(num_levels),
         num_classes=info.num_classes if config.labels else None,
-        filters=config.filters,
-        num_layers=config.num_layers,
+        network=functools.partial(
+            networks.gated_pixelcnn, filters=config.filters, num_layers=config.num_layers
+        ),
         seed=config.seed,
     )
 

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 import kgen
-from kgen import callbacks, data, evaluation, heads, networks, plots, recipe
+from kgen import callbacks, data, evaluation, networks, plots, recipe, seeds
 from kgen.recipe import option
 
 
@@ -66,7 +66,7 @@ def build(config):
     generator, discriminator = recipe.choose("network", config.network, NETWORKS)
     return kgen.InfoGAN.for_images(
         info.image_shape,
-        config.noise_dim,
+        noise_dim=config.noise_dim,
         num_categories=config.num_categories,
         continuous_dim=config.continuous_dim,
         generator=generator,
@@ -88,7 +88,7 @@ def category_grid(model, *, columns=10, seed=0):
 
 def code_sweep(model, index, *, columns=9, seed=0):
     """A row a category; along it one continuous code goes from -1 to 1, all else is the same."""
-    latents = np.repeat(model.sample_latents(heads.seed_rows(seed, 1)), columns, axis=0)
+    latents = np.repeat(model.sample_latents(seeds.seed_rows(seed, 1)), columns, axis=0)
     first_continuous = model.noise_dim + model.num_categories
     latents[:, first_continuous:] = 0.0
     latents[:, first_continuous + index] = np.linspace(-1.0, 1.0, columns)
@@ -126,8 +126,10 @@ def main(config):
     with strategy.scope():
         model = build(config)
         model.compile(
-            kgen.optimizers.Adam(config.generator_learning_rate, beta_1=0.5),
-            kgen.optimizers.Adam(config.discriminator_learning_rate, beta_1=0.5),
+            generator_optimizer=kgen.optimizers.Adam(config.generator_learning_rate, beta_1=0.5),
+            discriminator_optimizer=kgen.optimizers.Adam(
+                config.discriminator_learning_rate, beta_1=0.5
+            ),
         )
     recipe.check_folders(config, "infogan", model=model)
     backup = callbacks.BackupAndRestore(

@@ -7,9 +7,10 @@ Reference: Germain et al. 2015, "MADE: Masked Autoencoder for Distribution Estim
 """
 
 import dataclasses
+import functools
 
 import kgen
-from kgen import checks, data, heads, recipe
+from kgen import checks, data, heads, networks, recipe
 from kgen.recipe import option
 
 
@@ -48,9 +49,12 @@ def build(config):
     on_levels = config.binarize == "none"
     return kgen.MADE.for_images(
         info.image_shape,
-        hidden_units=(config.hidden_units,) * config.hidden_layers,
-        num_masks=config.num_masks,
-        order_agnostic=config.order_agnostic,
+        network=functools.partial(
+            networks.made_network,
+            hidden_units=(config.hidden_units,) * config.hidden_layers,
+            num_masks=config.num_masks,
+            order_agnostic=config.order_agnostic,
+        ),
         likelihood=heads.Categorical(info.num_levels) if on_levels else heads.Bernoulli(),
         seed=config.seed,
     )

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 import kgen
-from kgen import adversarial, callbacks, data, evaluation, networks, plots, recipe
+from kgen import callbacks, data, evaluation, losses, networks, plots, recipe
 from kgen.data import builders
 from kgen.recipe import option
 
@@ -87,8 +87,8 @@ def build(name, config):
         )
     differences = {
         "minimax": dict(
-            generator_loss=adversarial.minimax_generator_loss,
-            discriminator_loss=adversarial.minimax_discriminator_loss,
+            generator_loss=losses.adversarial.minimax_generator_loss,
+            discriminator_loss=losses.adversarial.minimax_discriminator_loss,
         ),
         "non_saturating": {},
         "unrolled": dict(unrolled_steps=config.unrolled_steps),
@@ -119,8 +119,8 @@ def train(model, dataset, config, backup):
     num_epochs = max(config.num_moments, math.ceil(config.steps / len(batches)))
     num_steps = num_epochs * len(batches)
     model.compile(
-        optimizer(num_steps, config),
-        optimizer(num_steps * critic_steps, config),
+        generator_optimizer=optimizer(num_steps, config),
+        discriminator_optimizer=optimizer(num_steps * critic_steps, config),
         jit_compile=config.jit_compile,
         steps_per_execution=len(batches),
     )

@@ -8,9 +8,10 @@ Reference:
 """
 
 import dataclasses
+import functools
 
 import kgen
-from kgen import data, heads, recipe
+from kgen import data, heads, networks, recipe
 from kgen.recipe import option
 
 
@@ -50,9 +51,12 @@ def build(config):
     return kgen.PixelRNN.for_images(
         info.image_shape,
         likelihood=heads.Categorical(num_levels),
-        kind=config.kind,
-        hidden_units=config.hidden_units,
-        num_layers=config.num_layers,
+        network=functools.partial(
+            networks.pixel_rnn,
+            kind=config.kind,
+            hidden_units=config.hidden_units,
+            num_layers=config.num_layers,
+        ),
         seed=config.seed,
     )
 

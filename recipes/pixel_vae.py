@@ -49,7 +49,7 @@ def build(config):
     info = data.info(config.dataset, data_dir=config.data_dir or None)
     return kgen.PixelVAE.for_images(
         info.image_shape,
-        config.latent_dim,
+        latent_dim=config.latent_dim,
         likelihood=heads.Categorical(info.num_levels),
         filters=config.filters,
         num_layers=config.num_layers,
@@ -69,7 +69,7 @@ def reconstructions(model, images, *, num_draws=4, seed=0):
 
 def interpolations(model, start, end, *, num_steps=8, seed=0):
     """Paths between the latent vectors of two images, one a row, with equal noise along a path."""
-    path = np.asarray(model.interpolate(start, end, num_steps=num_steps, seed=seed))
+    path = np.asarray(model.interpolate(start, end=end, num_steps=num_steps, seed=seed))
     return plots.image_grid(path.reshape(-1, *path.shape[2:]), columns=num_steps)
 
 

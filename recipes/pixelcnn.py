@@ -8,9 +8,10 @@ Reference:
 """
 
 import dataclasses
+import functools
 
 import kgen
-from kgen import data, heads, recipe
+from kgen import data, heads, networks, recipe
 from kgen.recipe import option
 
 
@@ -49,8 +50,9 @@ def build(config):
     return kgen.PixelCNN.for_images(
         info.image_shape,
         likelihood=heads.Categorical(num_levels),
-        filters=config.filters,
-        num_blocks=config.num_blocks,
+        network=functools.partial(
+            networks.pixelcnn, filters=config.filters, num_blocks=config.num_blocks
+        ),
         seed=config.seed,
     )
 

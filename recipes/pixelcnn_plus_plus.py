@@ -9,9 +9,10 @@ Reference:
 """
 
 import dataclasses
+import functools
 
 import kgen
-from kgen import data, heads, recipe
+from kgen import data, heads, networks, recipe
 from kgen.recipe import option
 
 
@@ -55,10 +56,13 @@ def build(config):
     return kgen.PixelCNNPlusPlus.for_images(
         info.image_shape,
         likelihood=heads.DiscretizedLogisticMixture(num_levels, config.num_components),
-        filters=config.filters,
-        num_blocks=config.num_blocks,
-        num_scales=config.num_scales or None,
-        dropout=config.dropout,
+        network=functools.partial(
+            networks.pixelcnn_plus_plus,
+            filters=config.filters,
+            num_blocks=config.num_blocks,
+            num_scales=config.num_scales or None,
+            dropout=config.dropout,
+        ),
         seed=config.seed,
     )
 

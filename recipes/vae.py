@@ -80,7 +80,7 @@ def build(config):
     encoder, decoder = recipe.choose("network", config.network, NETWORKS)
     return kgen.VAE.for_images(
         info.image_shape,
-        config.latent_dim,
+        latent_dim=config.latent_dim,
         encoder=encoder,
         decoder=decoder,
         likelihood=recipe.choose("likelihood", config.likelihood, likelihoods)(),

@@ -68,7 +68,7 @@ def build(config):
     generator, critic = make_networks(config.width, shape)
     model = kgen.WGANGP.for_images(
         shape,
-        config.latent_dim,
+        latent_dim=config.latent_dim,
         generator=generator,
         discriminator=critic,
         penalty_weight=config.penalty_weight,
@@ -76,7 +76,10 @@ def build(config):
         seed=config.seed,
     )
     rate = dict(learning_rate=config.learning_rate, beta_1=0.0, beta_2=0.9)
-    model.compile(kgen.optimizers.Adam(**rate), kgen.optimizers.Adam(**rate))
+    model.compile(
+        generator_optimizer=kgen.optimizers.Adam(**rate),
+        discriminator_optimizer=kgen.optimizers.Adam(**rate),
+    )
     return model
 
 

@@ -90,7 +90,11 @@ def linear(optimizer=None, *, weight=1.0, compile_arguments=EAGER, regularizer=N
 def duel(generator_rate=0.1, discriminator_rate=0.1, compile_arguments=EAGER, **kwargs):
     model = Duel(dense(0.5), dense(2.0), **kwargs)
     sgd = keras.optimizers.SGD
-    model.compile(sgd(generator_rate), sgd(discriminator_rate), **compile_arguments)
+    model.compile(
+        generator_optimizer=sgd(generator_rate),
+        discriminator_optimizer=sgd(discriminator_rate),
+        **compile_arguments,
+    )
     return model
 
 

@@ -1,12 +1,13 @@
 """Every model once, tiny. The contract tests run over this table: a new system adds a row."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
 import kgen
-from kgen import adversarial, heads, networks
+from kgen import heads, losses, networks
 from kgen.autoencoding import MaskingCorruption, SaltAndPepperCorruption
 
 SHAPE = (5, 6, 1)
@@ -92,20 +93,23 @@ def projector(size=2, **kwargs):
     return networks.projection_head(3, (4,), size, **kwargs)
 
 
-PIXELCNN = dict(filters=6, num_blocks=1, head_filters=(6,))
-PIXEL_RNN = dict(hidden_units=3, num_layers=1, likelihood=heads.Categorical(4))
+PIXELCNN = functools.partial(networks.pixelcnn, filters=6, num_blocks=1, head_filters=(6,))
+PIXEL_RNN = functools.partial(networks.pixel_rnn, hidden_units=3, num_layers=1)
+GATED = functools.partial(networks.gated_pixelcnn, filters=3, num_layers=2, head_filters=(3,))
 
 
 CASES = [
-    Case("autoencoder", lambda: kgen.Autoencoder.for_images(SHAPE, 2, **SMALL)),
+    Case("autoencoder", lambda: kgen.Autoencoder.for_images(SHAPE, latent_dim=2, **SMALL)),
     Case(
         "denoising_autoencoder",
-        lambda: kgen.Autoencoder.for_images(SHAPE, 2, corruption=MaskingCorruption(0.3), **SMALL),
+        lambda: kgen.Autoencoder.for_images(
+            SHAPE, latent_dim=2, corruption=MaskingCorruption(0.3), **SMALL
+        ),
     ),
     Case(
         "walkback_autoencoder",
         lambda: kgen.Autoencoder.for_images(
-            SHAPE, 2, corruption=SaltAndPepperCorruption(0.3), walkback_steps=2, **SMALL
+            SHAPE, latent_dim=2, corruption=SaltAndPepperCorruption(0.3), walkback_steps=2, **SMALL
         ),
     ),
     Case("vae", vae(**CONVOLUTIONAL)),
@@ -120,17 +124,19 @@ CASES = [
     Case("vae_logistic", vae(posterior=heads.DiagonalLogistic())),
     Case(
         "vae_log_normal",
-        lambda: kgen.VAE.for_images(SHAPE, 2, posterior=heads.LogNormal(), **SMALL),
+        lambda: kgen.VAE.for_images(SHAPE, latent_dim=2, posterior=heads.LogNormal(), **SMALL),
     ),
     Case(
         "vae_categorical",
-        lambda: kgen.VAE.for_images(SHAPE, 4, posterior=heads.RelaxedOneHotCategorical(2), **SMALL),
+        lambda: kgen.VAE.for_images(
+            SHAPE, latent_dim=4, posterior=heads.RelaxedOneHotCategorical(2), **SMALL
+        ),
     ),
     Case(
         "vae_mixtures",
         lambda: kgen.VAE.for_images(
             SHAPE,
-            2,
+            latent_dim=2,
             posterior=heads.MixtureOfNormals(2),
             prior=heads.MixtureOfNormalsPrior(2, 3),
             likelihood=heads.DiscretizedLogistic(16),
@@ -141,14 +147,18 @@ CASES = [
     Case(
         "vae_vamp",
         lambda: kgen.VAE.for_images(
-            SHAPE, 2, prior=heads.VampPrior(SHAPE, 3), likelihood=heads.Categorical(4), **SMALL
+            SHAPE,
+            latent_dim=2,
+            prior=heads.VampPrior(SHAPE, 3),
+            likelihood=heads.Categorical(4),
+            **SMALL,
         ),
     ),
     Case(
         "vae_flows",
         lambda: kgen.VAE.for_images(
             SHAPE,
-            2,
+            latent_dim=2,
             posterior=heads.InverseAutoregressiveFlow(2, hidden_units=(4,)),
             prior=heads.AutoregressiveFlowPrior(2, hidden_units=(4,)),
             likelihood=heads.ContinuousBernoulli(),
@@ -161,7 +171,7 @@ CASES = [
     Case(
         "vae_coupling",
         lambda: kgen.VAE.for_images(
-            SHAPE, 2, prior=heads.CouplingFlowPrior(2, hidden_units=(4,)), **SMALL
+            SHAPE, latent_dim=2, prior=heads.CouplingFlowPrior(2, hidden_units=(4,)), **SMALL
         ),
     ),
     Case(
@@ -178,15 +188,15 @@ CASES = [
             discriminator_steps=2,
         ),
     ),
-    Case("gan", lambda: kgen.GAN.for_images(SHAPE, 2, **dcgan()), follows=FOLLOWS),
+    Case("gan", lambda: kgen.GAN.for_images(SHAPE, latent_dim=2, **dcgan()), follows=FOLLOWS),
     Case(
         "gan_minimax_unrolled",
         lambda: kgen.GAN.for_images(
             SHAPE,
-            2,
-            generator_loss=adversarial.minimax_generator_loss,
-            discriminator_loss=adversarial.minimax_discriminator_loss,
-            penalty=adversarial.r1_penalty,
+            latent_dim=2,
+            generator_loss=losses.adversarial.minimax_generator_loss,
+            discriminator_loss=losses.adversarial.minimax_discriminator_loss,
+            penalty=losses.penalties.r1_penalty,
             unrolled_steps=2,
             **DENSE_PLAYERS,
         ),
@@ -195,14 +205,14 @@ CASES = [
     Case(
         "gan_consensus",
         lambda: kgen.GAN.for_images(
-            SHAPE, 2, consensus_weight=0.5, ema_decay=None, **DENSE_PLAYERS
+            SHAPE, latent_dim=2, consensus_weight=0.5, ema_decay=None, **DENSE_PLAYERS
         ),
     ),
     Case(
         "gan_residual_colour",
         lambda: kgen.GAN.for_images(
             (7, 5, 3),
-            2,
+            latent_dim=2,
             generator=lambda size, shape: networks.residual_generator(
                 size, shape, filters=2, num_levels=1
             ),
@@ -215,13 +225,13 @@ CASES = [
     ),
     Case(
         "gan_points",
-        lambda: kgen.GAN.for_images((2,), 2, **DENSE_PLAYERS),
+        lambda: kgen.GAN.for_images((2,), latent_dim=2, **DENSE_PLAYERS),
         image_shape=(2,),
         follows=AVERAGES,
     ),
     Case(
         "wgan",
-        lambda: kgen.WGAN.for_images(SHAPE, 2, discriminator_steps=2, **DENSE_PLAYERS),
+        lambda: kgen.WGAN.for_images(SHAPE, latent_dim=2, discriminator_steps=2, **DENSE_PLAYERS),
         # The bias of a critic cancels in D(G(z)) - D(x).
         still=("dense_3/bias",),
         follows=AVERAGES,
@@ -229,7 +239,7 @@ CASES = [
     Case(
         "wgan_gp",
         lambda: kgen.WGANGP.for_images(
-            SHAPE, 2, discriminator_steps=2, **dcgan(normalization="layer")
+            SHAPE, latent_dim=2, discriminator_steps=2, **dcgan(normalization="layer")
         ),
         still=("dense_1/bias",),
         follows=FOLLOWS,
@@ -238,8 +248,8 @@ CASES = [
         "conditional_gan",
         lambda: kgen.ConditionalGAN.for_images(
             SHAPE,
-            3,
-            2,
+            num_classes=3,
+            latent_dim=2,
             embedding_dim=2,
             generator=dcgan()["generator"],
             features=lambda shape, **kwargs: networks.dcgan_discriminator(
@@ -251,20 +261,22 @@ CASES = [
     ),
     Case(
         "acgan",
-        lambda: kgen.ACGAN.for_images(SHAPE, 3, 2, embedding_dim=2, **READERS),
+        lambda: kgen.ACGAN.for_images(
+            SHAPE, num_classes=3, latent_dim=2, embedding_dim=2, **READERS
+        ),
         follows=FOLLOWS,
         num_classes=3,
     ),
     Case(
         "infogan",
-        lambda: kgen.InfoGAN.for_images(SHAPE, 2, num_categories=4, **READERS),
+        lambda: kgen.InfoGAN.for_images(SHAPE, noise_dim=2, num_categories=4, **READERS),
         follows=FOLLOWS,
     ),
     Case(
         "bigan",
         lambda: kgen.BiGAN.for_images(
             SHAPE,
-            2,
+            latent_dim=2,
             generator=READERS["generator"],
             encoder=READERS["discriminator"],
             features=READERS["discriminator"],
@@ -276,7 +288,7 @@ CASES = [
         "began",
         lambda: kgen.BEGAN.for_images(
             SHAPE,
-            2,
+            latent_dim=2,
             diversity_ratio=1.0,
             proportional_gain=0.1,
             generator=DENSE_PLAYERS["generator"],
@@ -286,17 +298,19 @@ CASES = [
     ),
     Case(
         "ebgan",
-        lambda: kgen.EBGAN.for_images(SHAPE, 2, generator=DENSE_PLAYERS["generator"], **SMALL),
+        lambda: kgen.EBGAN.for_images(
+            SHAPE, latent_dim=2, generator=DENSE_PLAYERS["generator"], **SMALL
+        ),
         follows=AVERAGES,
     ),
     Case(
         "pixelcnn",
-        lambda: kgen.PixelCNN.for_images(SHAPE, likelihood=heads.Categorical(4), **PIXELCNN),
+        lambda: kgen.PixelCNN.for_images(SHAPE, likelihood=heads.Categorical(4), network=PIXELCNN),
     ),
     Case(
         "pixelcnn_colour",
         lambda: kgen.PixelCNN.for_images(
-            (3, 4, 3), likelihood=heads.DiscretizedLogistic(3), **PIXELCNN
+            (3, 4, 3), likelihood=heads.DiscretizedLogistic(3), network=PIXELCNN
         ),
         image_shape=(3, 4, 3),
         num_levels=3,
@@ -307,9 +321,9 @@ CASES = [
             SHAPE,
             likelihood=heads.Bernoulli(),
             num_classes=3,
-            filters=4,
-            num_layers=2,
-            head_filters=(4,),
+            network=functools.partial(
+                networks.gated_pixelcnn, filters=4, num_layers=2, head_filters=(4,)
+            ),
         ),
         num_classes=3,
         num_levels=2,
@@ -319,44 +333,53 @@ CASES = [
         lambda: kgen.PixelCNNPlusPlus.for_images(
             (4, 6, 1),
             likelihood=heads.DiscretizedLogisticMixture(4, 2),
-            filters=3,
-            num_blocks=1,
+            network=functools.partial(networks.pixelcnn_plus_plus, filters=3, num_blocks=1),
         ),
         image_shape=(4, 6, 1),
     ),
     Case(
         "made",
-        lambda: kgen.MADE.for_images(SHAPE, hidden_units=(8,), likelihood=heads.Categorical(4)),
+        lambda: kgen.MADE.for_images(
+            SHAPE,
+            network=functools.partial(networks.made_network, hidden_units=(8,)),
+            likelihood=heads.Categorical(4),
+        ),
     ),
     Case(
         "made_orders_colour",
         lambda: kgen.MADE.for_images(
             (3, 2, 3),
-            hidden_units=(8, 7),
-            num_masks=3,
-            order_agnostic=True,
+            network=functools.partial(
+                networks.made_network, hidden_units=(8, 7), num_masks=3, order_agnostic=True
+            ),
             likelihood=heads.Categorical(4),
         ),
         image_shape=(3, 2, 3),
     ),
     Case(
         "nade",
-        lambda: kgen.NADE.for_images(SHAPE, hidden_units=8, likelihood=heads.Categorical(4)),
+        lambda: kgen.NADE.for_images(
+            SHAPE,
+            network=functools.partial(networks.nade_network, hidden_units=8),
+            likelihood=heads.Categorical(4),
+        ),
     ),
-    Case("pixel_rnn", lambda: kgen.PixelRNN.for_images(SHAPE, **PIXEL_RNN)),
+    Case("pixel_rnn", lambda: kgen.PixelRNN.for_images(SHAPE, likelihood=heads.Categorical(4), network=PIXEL_RNN)),
     Case(
         "pixel_rnn_diagonal_colour",
-        lambda: kgen.PixelRNN.for_images((3, 4, 3), kind="diagonal", **PIXEL_RNN),
+        lambda: kgen.PixelRNN.for_images(
+            (3, 4, 3), network=functools.partial(networks.pixel_rnn, kind="diagonal"), **PIXEL_RNN
+        ),
         image_shape=(3, 4, 3),
     ),
     Case(
         "pixel_vae",
         lambda: kgen.PixelVAE.for_images(
             SHAPE,
-            2,
+            latent_dim=2,
             likelihood=heads.Categorical(4),
-            filters=3,
-            head_filters=(3,),
+            num_maps=3,
+            pixel_network=GATED,
             kl_warmup_epochs=2,
             **SMALL,
         ),
@@ -367,9 +390,9 @@ CASES = [
         lambda: kgen.MultiScalePixelCNN.for_images(
             (4, 3, 3),
             likelihood=heads.DiscretizedLogisticMixture(4, num_components=2),
-            filters=3,
-            num_layers=2,
-            head_filters=(3,),
+            num_maps=3,
+            network=GATED,
+            upsampler=functools.partial(networks.convolutional_feature_decoder, filters=(3,)),
         ),
         image_shape=(4, 3, 3),
     ),
@@ -457,7 +480,9 @@ def compiled(case, optimizer=kgen.optimizers.Adam, **kwargs):
     """The case's model, compiled with a fresh optimizer a player."""
     model = case.build()
     if isinstance(model, kgen.AdversarialModel):
-        model.compile(optimizer(1e-2), optimizer(1e-2), **kwargs)
+        model.compile(
+            generator_optimizer=optimizer(1e-2), discriminator_optimizer=optimizer(1e-2), **kwargs
+        )
     else:
         model.compile(optimizer(1e-2), **kwargs)
     return model

@@ -72,7 +72,7 @@ def as_pairs(images):
 
 @pytest.fixture(scope="module")
 def model():
-    model = kgen.Autoencoder.for_images(SHAPE, 2, **SMALL)
+    model = kgen.Autoencoder.for_images(SHAPE, latent_dim=2, **SMALL)
     model.compile("sgd", run_eagerly=True)
     return model
 
@@ -119,8 +119,10 @@ def test_validation_data_is_checked(model):
 
 @pytest.mark.parametrize("data", [GOOD[:3], tf.data.Dataset.from_tensor_slices(GOOD).batch(3)])
 def test_batch_that_discriminator_steps_does_not_divide(data):
-    model = kgen.AdversarialAutoencoder.for_images(SHAPE, 2, discriminator_steps=2, **SMALL)
-    model.compile("sgd", "sgd", run_eagerly=True)
+    model = kgen.AdversarialAutoencoder.for_images(
+        SHAPE, latent_dim=2, discriminator_steps=2, **SMALL
+    )
+    model.compile(generator_optimizer="sgd", discriminator_optimizer="sgd", run_eagerly=True)
     with pytest.raises(ValueError, match="batch of 3 does not divide into discriminator_steps=2"):
         model.fit(data, verbose=0)
     # Evaluation takes no slices.
@@ -128,15 +130,17 @@ def test_batch_that_discriminator_steps_does_not_divide(data):
 
 
 def test_last_batch_with_fewer_images_than_steps():
-    model = kgen.AdversarialAutoencoder.for_images(SHAPE, 2, discriminator_steps=2, **SMALL)
-    model.compile("sgd", "sgd", run_eagerly=True)
+    model = kgen.AdversarialAutoencoder.for_images(
+        SHAPE, latent_dim=2, discriminator_steps=2, **SMALL
+    )
+    model.compile(generator_optimizer="sgd", discriminator_optimizer="sgd", run_eagerly=True)
     with pytest.raises(ValueError, match="last batch has 1 of 5 images, fewer than discrimin"):
         model.fit(np.zeros((5, *SHAPE), "float32"), batch_size=2, verbose=0)
 
 
 @pytest.mark.parametrize("method", ["predict", "elbo"])
 def test_bad_images_reach_no_verb(method):
-    model = kgen.VAE.for_images(SHAPE, 2, **SMALL)
+    model = kgen.VAE.for_images(SHAPE, latent_dim=2, **SMALL)
     with pytest.raises(ValueError, match="received uint8. Divide by 255"):
         getattr(model, method)(np.zeros((2, *SHAPE), "uint8"))
 
@@ -258,7 +262,7 @@ def test_bad_models(build, message):
 
 @pytest.mark.parametrize("num_samples", [0, -1, 1.5])
 def test_num_samples(num_samples):
-    model = kgen.VAE.for_images(SHAPE, 2, **SMALL)
+    model = kgen.VAE.for_images(SHAPE, latent_dim=2, **SMALL)
     with pytest.raises(ValueError, match="num_samples must be an integer of at least 1"):
         model.sample(num_samples)
     with pytest.raises(ValueError, match="num_samples must be an integer of at least 1"):
@@ -304,7 +308,7 @@ def test_levels(num_levels):
 @pytest.mark.parametrize("seed", [1.5, "zero", None, True, 2**31])
 def test_bad_seeds(seed):
     with pytest.raises(ValueError, match="seed must be an integer from -2147483648 to 2147483647"):
-        kgen.VAE.for_images(SHAPE, 2, seed=seed)
+        kgen.VAE.for_images(SHAPE, latent_dim=2, seed=seed)
 
 
 def test_batch_size_and_epochs_by_position(model):

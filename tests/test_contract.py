@@ -10,7 +10,7 @@ from cases import CASES, compiled, examples, images
 
 import kgen
 from kgen import serving
-from kgen.heads import seed_rows
+from kgen.seeds import seed_rows
 from kgen.serving import model_card
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -97,10 +97,10 @@ def check_verbs(model, x, labels=None):
     assert predicted.shape == ((len(x),) if judges else x.shape)
     if hasattr(model, "log_prob"):
         # Another graph may sum in another order.
-        np.testing.assert_allclose(predicted, model.log_prob(x, labels), rtol=1e-5)
+        np.testing.assert_allclose(predicted, model.log_prob(x, labels=labels), rtol=1e-5)
     if hasattr(model, "complete"):
         known = np.arange(np.prod(x.shape[1:3])).reshape(x.shape[1:3]) % 3 > 0
-        completed = model.complete(x, known, labels, seed=3).numpy()
+        completed = model.complete(x, mask=known, labels=labels, seed=3).numpy()
         np.testing.assert_array_equal(completed[:, known], x[:, known])
     if hasattr(model, "sample"):
         first = model.sample(5, seed=3).numpy()
@@ -119,7 +119,7 @@ def check_verbs(model, x, labels=None):
     elif hasattr(model, "interpolate"):
         # Where images are drawn, with equal noise.
         given = {"seed": 3} if "seed" in inspect.signature(model.reconstruct).parameters else {}
-        path = model.interpolate(x[:2], x[2:4], num_steps=3, **given).numpy()
+        path = model.interpolate(x[:2], end=x[2:4], num_steps=3, **given).numpy()
         np.testing.assert_allclose(path[:, 0], model.reconstruct(x[:2], **given), atol=1e-5)
         np.testing.assert_allclose(path[:, -1], model.reconstruct(x[2:4], **given), atol=1e-5)
     if hasattr(model, "elbo"):

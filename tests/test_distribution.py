@@ -72,7 +72,7 @@ def build_gan(**kwargs):
     flat = [keras.Input(SHAPE), keras.layers.Flatten()]
     generator = keras.Sequential([*flat, keras.layers.Dense(30), keras.layers.Reshape(SHAPE)])
     model = TinyGAN(generator, keras.Sequential([*flat, keras.layers.Dense(1)]), **kwargs)
-    model.compile(sgd(), sgd())
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd())
     return model
 
 
@@ -136,7 +136,7 @@ def test_slices_of_a_replica():
 
 def test_replicas_draw_different_noise():
     with two_replicas().scope():
-        model = kgen.VAE.for_images(SHAPE, 2, **SMALL)
+        model = kgen.VAE.for_images(SHAPE, latent_dim=2, **SMALL)
         model.compile(sgd())
     drawn = []
 
@@ -151,7 +151,7 @@ def test_replicas_draw_different_noise():
 
 def test_xla_on_replicas_of_the_cpu_is_refused():
     with two_replicas().scope():
-        model = kgen.Autoencoder.for_images(SHAPE, 2, **SMALL)
+        model = kgen.Autoencoder.for_images(SHAPE, latent_dim=2, **SMALL)
         with pytest.raises(
             ValueError, match="jit_compile=True does not work with several replicas"
         ):
@@ -162,7 +162,7 @@ def test_xla_on_replicas_of_the_cpu_is_refused():
 
 def test_several_steps_an_execution_on_replicas_are_refused():
     with two_replicas().scope():
-        model = kgen.Autoencoder.for_images(SHAPE, 2, **SMALL)
+        model = kgen.Autoencoder.for_images(SHAPE, latent_dim=2, **SMALL)
         model.compile(sgd(), steps_per_execution=2)
     with pytest.raises(ValueError, match="steps_per_execution > 1 does not work with several"):
         model.fit(images(8), verbose=0)

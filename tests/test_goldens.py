@@ -4,8 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import CASES, examples
+from cases import CASES
 from write_goldens import GOLDENS, golden_endpoints
+
+from kgen import specs
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -15,14 +17,16 @@ def test_golden(case):
     recorded = np.load(GOLDENS / f"{case.name}.npz")
     endpoints = golden_endpoints(model)
     assert endpoints
-    for name, (function, signature) in endpoints.items():
-        inputs = [tf.constant(recorded[f"{name}/inputs/{spec.name}"]) for spec in signature]
-        for key, value in function(*inputs).items():
+    for name, endpoint in endpoints.items():
+        if f"{name}/inputs/{next(iter(endpoint.inputs))}" not in recorded:
+            continue  # Newer than the file.
+        inputs = [tf.constant(recorded[f"{name}/inputs/{key}"]) for key in endpoint.inputs]
+        for key, value in endpoint.function(*inputs).items():
             expected = recorded[f"{name}/outputs/{key}"]
-            np.testing.assert_allclose(
-                value, expected, rtol=1e-5, atol=1e-5, err_msg=f"{name}: {key}"
-            )
+            np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5, err_msg=name)
     # The objective too, with the noise of that version.
-    results = model.evaluate(*examples(case), batch_size=16, verbose=0, return_dict=True)
+    data = [recorded[f"data/{place}"] for place in range(len(keras.tree.flatten(model.data_spec)))]
+    x, y = specs.x_and_y(keras.tree.pack_sequence_as(model.data_spec, data))
+    results = model.evaluate(x, y, batch_size=16, verbose=0, return_dict=True)
     for name, value in results.items():
         np.testing.assert_allclose(value, recorded[f"evaluate/{name}"], rtol=1e-4, atol=1e-5)

@@ -104,7 +104,11 @@ def test_scaled_losses_and_sparse_gradients():
         table = keras.layers.Embedding(7, 3)
         layers = [table, keras.layers.Flatten(), keras.layers.Dense(6)]
         model = keras.Sequential([keras.Input((2,), dtype="int32"), *layers])
-        model.compile(keras.optimizers.LossScaleOptimizer(make(0.1)), "mse", jit_compile=False)
+        model.compile(
+            keras.optimizers.LossScaleOptimizer(make(0.1)),
+            "mse",
+            jit_compile=False,
+        )
         codes = np.array([[0, 1], [1, 2], [5, 5]])
         model.fit(codes, np.ones((3, 6)), epochs=4, verbose=0)
         found.append([weight.numpy() for weight in model.weights])
@@ -118,7 +122,11 @@ def test_two_replicas_take_the_step_of_one_device():
     def build():
         keras.utils.set_random_seed(0)
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-        model.compile(kgen.optimizers.Adam(0.1), "mse", jit_compile=False)
+        model.compile(
+            kgen.optimizers.Adam(0.1),
+            "mse",
+            jit_compile=False,
+        )
         return model
 
     alone = build()

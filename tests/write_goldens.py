@@ -1,8 +1,8 @@
 """Writes the golden file of each case that has none: `PYTHONPATH=. python tests/write_goldens.py`.
 
 `goldens/<case>.keras` is a model after two steps, its optimizers included; `goldens/<case>.npz`
-holds inputs and outputs of its endpoints, and what `evaluate` said. Later versions must load the one
-and give the other: `test_goldens.py`. A golden file is written once, and never again.
+holds inputs and outputs of its endpoints, and what `evaluate` said. Later versions must load the
+one and give the other: `test_goldens.py`. A golden file is written once, and never again.
 """
 
 import pathlib
@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from cases import CASES, compiled, examples
-from contracts import endpoint_inputs
 
 GOLDENS = pathlib.Path(__file__).parent / "goldens"
 
@@ -20,21 +19,23 @@ GOLDENS = pathlib.Path(__file__).parent / "goldens"
 def golden_endpoints(model):
     """The endpoints whose outputs are numbers that no rounding turns into another sample."""
     return {
-        name: (function, signature)
-        for name, (function, signature) in model.endpoints().items()
-        if name != "sample_png" and "temperature" not in [spec.name for spec in signature]
+        name: endpoint
+        for name, endpoint in model.endpoints().items()
+        if name != "sample_png" and "temperature" not in endpoint.inputs
     }
 
 
 def write(case):
     """Train the case's model for two steps and record it."""
     model = compiled(case)
-    data = examples(case, 16)
+    data = examples(model, 16)
     model.fit(*data, batch_size=8, verbose=0, shuffle=False)
     arrays = {}
-    for name, (function, signature) in golden_endpoints(model).items():
-        inputs = endpoint_inputs(signature, case, 2)
-        outputs = function(*(tf.constant(value) for value in inputs.values()))
+    for place, part in enumerate(keras.tree.flatten(data)):
+        arrays[f"data/{place}"] = part
+    for name, endpoint in golden_endpoints(model).items():
+        inputs = endpoint.example(2)
+        outputs = endpoint.function(*(tf.constant(value) for value in inputs.values()))
         arrays |= {f"{name}/inputs/{key}": value for key, value in inputs.items()}
         arrays |= {f"{name}/outputs/{key}": value.numpy() for key, value in outputs.items()}
     results = model.evaluate(*data, batch_size=16, verbose=0, return_dict=True)

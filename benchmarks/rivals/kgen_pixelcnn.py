@@ -8,7 +8,7 @@ import kgen
 from benchmarks.rivals.keras_vae import in_memory_batches
 from benchmarks.rivals.kgen_vae import in_all_ways
 from kgen import heads
-from kgen.autoregressive.naive import naive_fill
+from kgen.autoregressive.parts.naive import naive_fill
 
 
 def contenders(case, images, batch_size):

@@ -6,8 +6,10 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.adversarial import losses
-from kgen.adversarial.generation import LatentGeneration, without_updates
+from kgen.adversarial.parts.generation import LatentGeneration, without_updates
+from kgen.endpoints import Endpoint
+from kgen.losses import adversarial as losses
+from kgen.losses.reconstruction import per_example
 from kgen.networks import dcgan_discriminator, dcgan_generator, label_conditioned_generator
 from kgen.training import AdversarialModel
 
@@ -34,7 +36,7 @@ class ACGAN(LatentGeneration, AdversarialModel):
             class logits.
         num_classes: int >= 2; labels are 0 .. num_classes - 1.
         class_weight: float >= 0.
-        generator_loss: function of the fake logits, one value an example.
+        generator_loss: function of the fake logits, one value per example.
         discriminator_loss: function of the real and the fake logits.
         ema_decay: float in [0, 1] or None, of the averaged weights that sample.
         **kwargs: `discriminator_steps`, `seed`, `name`, `dtype`.
@@ -68,24 +70,21 @@ class ACGAN(LatentGeneration, AdversarialModel):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.generator = generator
         self.discriminator = discriminator
         self.num_classes = checks.num_classes(num_classes)
-        self.latent_dim, self.image_shape = _check_players(generator, discriminator, num_classes)
+        latent_dim, image_shape = _check_players(generator, discriminator, num_classes)
+        self._set_generator(generator, latent_dim, image_shape, ema_decay)
         self.class_weight = checks.at_least("class_weight", class_weight, 0.0)
         self.generator_loss = generator_loss
         self.discriminator_loss = discriminator_loss
-        self.ema_decay = ema_decay
-        self._add_averages()
-        self.build()
 
     @classmethod
     def for_images(
         cls,
         image_shape,
+        *,
         num_classes,
         latent_dim=64,
-        *,
         embedding_dim=32,
         generator=dcgan_generator,
         discriminator=_LAYER_NORMALIZED,
@@ -124,8 +123,8 @@ class ACGAN(LatentGeneration, AdversarialModel):
         return dict(
             loss=self.discriminator_loss(real_logits, fake_logits)
             + self.class_weight * (real_class_loss + fake_class_loss),
-            real_logits=losses.per_example(real_logits),
-            fake_logits=losses.per_example(fake_logits),
+            real_logits=per_example(real_logits),
+            fake_logits=per_example(fake_logits),
             real_class_loss=real_class_loss,
             fake_class_loss=fake_class_loss,
             real_accuracy=_is_right(real_classes, labels),
@@ -141,26 +140,21 @@ class ACGAN(LatentGeneration, AdversarialModel):
         class_loss = losses.classification_loss(classes, labels)
         return dict(loss=self.generator_loss(logits) + self.class_weight * class_loss)
 
-    def call(self, inputs, training=False):
-        """The discriminator's logits: what `predict` gives."""
-        return self.discriminate(inputs)
-
     def discriminate(self, images):
         """The discriminator's logits of images: float32 `(batch,)`, higher for what looks real."""
-        return losses.per_example(_split(self.discriminator(images, training=False))[0])
+        return per_example(_split(self.discriminator(images, training=False))[0])
 
     def classify(self, images):
         """The class probabilities of images, float32 `(batch, num_classes)`."""
         return tf.nn.softmax(_split(self.discriminator(images, training=False))[1])
 
     def endpoints(self):
-        """Those of every GAN of labels, but `discriminate` takes images alone, and `classify`."""
-        images = tf.TensorSpec((None, *self.image_shape), tf.float32, name="images")
-        return {
-            **super().endpoints(),
-            "discriminate": (lambda images: {"logits": self.discriminate(images)}, [images]),
-            "classify": (lambda images: {"probabilities": self.classify(images)}, [images]),
-        }
+        """Those of every label-conditional GAN, and `classify`; `discriminate` takes no labels."""
+        classify = Endpoint(
+            lambda images: {"probabilities": self.classify(images)},
+            {self.sample_spec.noun: self.sample_spec},
+        )
+        return {**super().endpoints(), "classify": classify}
 
 
 def _split(outputs):

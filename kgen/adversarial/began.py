@@ -4,9 +4,9 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.adversarial import losses
-from kgen.adversarial.generation import LatentGeneration, without_updates
-from kgen.adversarial.players import check_players
+from kgen.adversarial.parts.generation import LatentGeneration, without_updates
+from kgen.adversarial.parts.players import check_players
+from kgen.losses.reconstruction import absolute_error
 from kgen.networks import convolutional_decoder, convolutional_encoder, dcgan_generator
 from kgen.training import AdversarialModel
 
@@ -60,15 +60,13 @@ class BEGAN(LatentGeneration, AdversarialModel):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.generator = generator
         self.discriminator = discriminator
-        self.latent_dim, self.image_shape = check_players(generator, discriminator, None)
+        latent_dim, image_shape = check_players(generator, discriminator, None)
+        self._set_generator(generator, latent_dim, image_shape, ema_decay)
         why = "it is an autoencoder and reconstructs its input"
         checks.output_shape("discriminator", discriminator, self.image_shape, why)
         self.diversity_ratio = checks.probability("diversity_ratio", diversity_ratio)
         self.proportional_gain = checks.at_least("proportional_gain", proportional_gain, 0.0)
-        self.ema_decay = ema_decay
-        self._add_averages()
         # Without autocast: half precision has no room for a gain of 0.001.
         self.fake_weight = self.add_weight(
             name="fake_weight",
@@ -78,14 +76,13 @@ class BEGAN(LatentGeneration, AdversarialModel):
             autocast=False,
             aggregation="mean",
         )
-        self.build()
 
     @classmethod
     def for_images(
         cls,
         image_shape,
-        latent_dim=64,
         *,
+        latent_dim=64,
         generator=dcgan_generator,
         encoder=convolutional_encoder,
         decoder=convolutional_decoder,
@@ -109,8 +106,8 @@ class BEGAN(LatentGeneration, AdversarialModel):
         return cls(generator(latent_dim, image_shape), discriminator, **kwargs)
 
     def discriminator_objective(self, x, y=None, training=False):
-        """`loss`, `real_error`, `fake_error`, `convergence`, `fake_weight`, each float32
-        `(batch,)`; with `training=True`, k moves."""
+        """`loss`, `real_error`, `fake_error`, `convergence`, each float32 `(batch,)`, and
+        `fake_weight`, a scalar; with `training=True`, k moves."""
         latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
         fake = without_updates(self.generator, latents, training)
         real_error = absolute_error(x, self.discriminator(x, training=training))
@@ -125,7 +122,7 @@ class BEGAN(LatentGeneration, AdversarialModel):
             real_error=real_error,
             fake_error=fake_error,
             convergence=real_error + tf.abs(imbalance),
-            fake_weight=tf.fill(tf.shape(real_error), fake_weight),
+            fake_weight=fake_weight,
         )
 
     def generator_objective(self, x, y=None, training=False):
@@ -137,22 +134,13 @@ class BEGAN(LatentGeneration, AdversarialModel):
     def _imbalance(self, real_error, fake_error):
         """`diversity_ratio L(x) - L(G(z))`, means over the batch of all replicas: a scalar."""
         difference = tf.stop_gradient(self.diversity_ratio * real_error - fake_error)
-        total, count = tf.reduce_sum(difference), tf.cast(tf.size(difference), tf.float32)
+        total, count = tf.reduce_sum(difference), tf.size(difference)
         context = tf.distribute.get_replica_context()
         if context and context.num_replicas_in_sync > 1:
             total, count = context.all_reduce("SUM", [total, count])
+        count = tf.cast(count, tf.float32)
         return total / tf.maximum(count, 1.0)
-
-    def call(self, inputs, training=False):
-        """Minus the reconstruction errors: what `predict` gives."""
-        return self.discriminate(inputs)
 
     def discriminate(self, images):
         """Minus L of images: float32 `(batch,)`, <= 0, higher for what looks real."""
         return -absolute_error(images, self.discriminator(images, training=False))
-
-
-def absolute_error(images, reconstructions):
-    """L(v) = `mean |v - D(v)|` over pixels and channels: float32 `(batch,)`."""
-    difference = tf.cast(images, tf.float32) - tf.cast(reconstructions, tf.float32)
-    return losses.per_example(tf.abs(difference))

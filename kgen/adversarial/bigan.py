@@ -4,15 +4,17 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.adversarial import losses
-from kgen.adversarial.generation import LatentGeneration, without_updates
+from kgen.adversarial.parts.generation import LatentGeneration, without_updates
+from kgen.losses import adversarial as losses
+from kgen.losses.reconstruction import per_example
 from kgen.networks import dcgan_discriminator, dcgan_generator
 from kgen.networks.joint import joint_discriminator
 from kgen.training import AdversarialModel
+from kgen.verbs import Reconstruction
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class BiGAN(LatentGeneration, AdversarialModel):
+class BiGAN(LatentGeneration, Reconstruction, AdversarialModel):
     """Bidirectional generative adversarial network (Donahue et al. 2017).
 
         discriminator:            pair_loss(D(x, E(x)), D(G(z), z)),      z ~ N(0, I)
@@ -28,8 +30,8 @@ class BiGAN(LatentGeneration, AdversarialModel):
         generator: keras.Model from latents to those.
         discriminator: keras.Model from `[images, latents]` to logits `(batch, 1)`, such as
             `kgen.networks.joint_discriminator` makes.
-        pair_loss: function of the logits of the pairs `(x, E(x))` and `(G(z), z)`, one value an
-            example; a `*_discriminator_loss` of `kgen.adversarial.losses`.
+        pair_loss: function of the logits of the pairs `(x, E(x))` and `(G(z), z)`, one value per
+            example; a `*_discriminator_loss` of `kgen.losses.adversarial`.
         ema_decay: float in [0, 1] or None, of the generator's averaged weights, which sample and
             reconstruct; the encoder's are not averaged.
         **kwargs: `discriminator_steps`, `seed`, `name`, `dtype`.
@@ -54,20 +56,17 @@ class BiGAN(LatentGeneration, AdversarialModel):
     ):
         super().__init__(**kwargs)
         self.encoder = encoder
-        self.generator = generator
         self.discriminator = discriminator
-        self.latent_dim, self.image_shape = _check_players(encoder, generator, discriminator)
+        latent_dim, image_shape = _check_players(encoder, generator, discriminator)
+        self._set_generator(generator, latent_dim, image_shape, ema_decay)
         self.pair_loss = pair_loss
-        self.ema_decay = ema_decay
-        self._add_averages()
-        self.build()
 
     @classmethod
     def for_images(
         cls,
         image_shape,
-        latent_dim=64,
         *,
+        latent_dim=64,
         encoder=dcgan_discriminator,
         generator=dcgan_generator,
         feature_dim=256,
@@ -107,8 +106,8 @@ class BiGAN(LatentGeneration, AdversarialModel):
         fake_logits = self.discriminator([fake, latents], training=training)
         return dict(
             loss=self.pair_loss(real_logits, fake_logits),
-            real_logits=losses.per_example(real_logits),
-            fake_logits=losses.per_example(fake_logits),
+            real_logits=per_example(real_logits),
+            fake_logits=per_example(fake_logits),
         )
 
     def generator_objective(self, x, y=None, training=False):
@@ -128,11 +127,7 @@ class BiGAN(LatentGeneration, AdversarialModel):
         """The latents that the encoder gives images: float32 `(batch, latent_dim)`."""
         return tf.cast(self.encoder(images, training=False), tf.float32)
 
-    def reconstruct(self, images):
-        """The images that the generator makes of their latents: float32, shaped as `images`."""
-        return self.decode(self.encode(images))
-
-    def discriminate(self, images, latents=None):
+    def discriminate(self, images, *, latents=None):
         """The logits of pairs: float32 `(batch,)`, higher for what looks like `(x, E(x))`.
 
         Args:
@@ -141,16 +136,7 @@ class BiGAN(LatentGeneration, AdversarialModel):
         """
         images = tf.cast(images, tf.float32)  # Keras takes no list of arrays and tensors.
         latents = self.encode(images) if latents is None else tf.cast(latents, tf.float32)
-        return losses.per_example(self.discriminator([images, latents], training=False))
-
-    def endpoints(self):
-        """Those of every GAN (`discriminate` is of `(x, E(x))`), `encode` and `reconstruct`."""
-        images = tf.TensorSpec((None, *self.image_shape), tf.float32, name="images")
-        return {
-            **super().endpoints(),
-            "encode": (lambda images: {"latents": self.encode(images)}, [images]),
-            "reconstruct": (lambda images: {"images": self.reconstruct(images)}, [images]),
-        }
+        return per_example(self.discriminator([images, latents], training=False))
 
 
 def _check_players(encoder, generator, discriminator):

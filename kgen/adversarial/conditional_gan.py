@@ -6,13 +6,14 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.adversarial import losses
-from kgen.adversarial.generation import LatentGeneration, without_updates
-from kgen.adversarial.players import (
+from kgen.adversarial.parts.generation import LatentGeneration, without_updates
+from kgen.adversarial.parts.players import (
     check_conditional_players,
     warn_of_batch_normalization,
     warn_of_second_derivatives,
 )
+from kgen.losses import adversarial as losses
+from kgen.losses.reconstruction import per_example
 from kgen.networks import (
     dcgan_discriminator,
     dcgan_generator,
@@ -40,9 +41,10 @@ class ConditionalGAN(LatentGeneration, AdversarialModel):
             `kgen.networks.projection_discriminator` makes.
         num_classes: int >= 2; labels are 0 .. num_classes - 1. Others stop training and fail a
             request, but XLA (`jit_compile`) leaves that check out after the first batch.
-        generator_loss: function of the fake logits, one value an example.
+        generator_loss: function of the fake logits, one value per example.
         discriminator_loss: function of the real and the fake logits.
-        penalty: None, or a function such as `kgen.adversarial.r1_penalty`, one value an example.
+        penalty: None, or a function such as `kgen.losses.penalties.r1_penalty`, one value per
+            example.
             It wants a discriminator without batch normalization, which is warned of.
         penalty_weight: float >= 0.
         ema_decay: float in [0, 1] or None, of the averaged weights that sample.
@@ -71,13 +73,12 @@ class ConditionalGAN(LatentGeneration, AdversarialModel):
         ema_decay=0.999,
         **kwargs,
     ):
-        # Before the base makes a running mean of each.
-        self.terms = (*type(self).terms, *(["penalty"] if penalty is not None else []))
         super().__init__(**kwargs)
-        self.generator = generator
+        self.terms = (*type(self).terms, *(["penalty"] if penalty is not None else []))
         self.discriminator = discriminator
         self.num_classes = checks.num_classes(num_classes)
-        self.latent_dim, self.image_shape = check_conditional_players(generator, discriminator)
+        latent_dim, image_shape = check_conditional_players(generator, discriminator)
+        self._set_generator(generator, latent_dim, image_shape, ema_decay)
         if penalty is not None:
             warn_of_batch_normalization(discriminator)
             warn_of_second_derivatives(discriminator)
@@ -85,17 +86,14 @@ class ConditionalGAN(LatentGeneration, AdversarialModel):
         self.discriminator_loss = discriminator_loss
         self.penalty = penalty
         self.penalty_weight = checks.at_least("penalty_weight", penalty_weight, 0.0)
-        self.ema_decay = ema_decay
-        self._add_averages()
-        self.build()
 
     @classmethod
     def for_images(
         cls,
         image_shape,
+        *,
         num_classes,
         latent_dim=64,
-        *,
         embedding_dim=32,
         generator=dcgan_generator,
         features=_FEATURES,
@@ -137,8 +135,8 @@ class ConditionalGAN(LatentGeneration, AdversarialModel):
         fake_logits = self.discriminator([fake, labels], training=training)
         terms = dict(
             loss=self.discriminator_loss(real_logits, fake_logits),
-            real_logits=losses.per_example(real_logits),
-            fake_logits=losses.per_example(fake_logits),
+            real_logits=per_example(real_logits),
+            fake_logits=per_example(fake_logits),
         )
         if self.penalty is not None:
             terms["penalty"] = self.penalty(
@@ -165,15 +163,23 @@ class ConditionalGAN(LatentGeneration, AdversarialModel):
                 "ConditionalGAN judges images with their labels: pass [images, labels], or a data "
                 "set of such pairs."
             )
-        return self.discriminate(*inputs)
+        return self.discriminate(inputs[0], labels=inputs[1])
 
     def predict_step(self, data):
         """The logits of the images of `data` with their labels."""
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self(x if y is None else (x, y), training=False)
 
-    def discriminate(self, images, labels):
+    @property
+    def predict_spec(self):
+        """`predict` judges images with their labels."""
+        return self.data_spec
+
+    def _discriminate_inputs(self):
+        return self._labels_input()
+
+    def discriminate(self, images, *, labels):
         """The logits of images with labels: float32 `(batch,)`, higher for what looks real."""
         # Keras takes no NumPy array beside a tensor.
         pair = [tf.convert_to_tensor(images), self._checked_labels(labels)]
-        return losses.per_example(self.discriminator(pair, training=False))
+        return per_example(self.discriminator(pair, training=False))

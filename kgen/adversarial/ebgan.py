@@ -1,14 +1,13 @@
 """The energy-based GAN: an autoencoder's reconstruction error is the energy."""
 
-import math
-
 import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.adversarial import losses
-from kgen.adversarial.generation import LatentGeneration, without_updates
-from kgen.adversarial.players import check_players
+from kgen.adversarial.parts.generation import LatentGeneration, without_updates
+from kgen.adversarial.parts.players import check_players
+from kgen.losses.adversarial import pull_away_term
+from kgen.losses.reconstruction import squared_error
 from kgen.networks import convolutional_decoder, convolutional_encoder, dcgan_generator
 from kgen.training import AdversarialModel
 
@@ -58,25 +57,22 @@ class EBGAN(LatentGeneration, AdversarialModel):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.generator = generator
         self.encoder = checks.network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
-        self.latent_dim, self.image_shape = check_players(generator, encoder, None)
+        latent_dim, image_shape = check_players(generator, encoder, None)
+        self._set_generator(generator, latent_dim, image_shape, ema_decay)
         checks.output_shape("encoder", encoder, decoder.input_shape[1:], "the decoder takes these")
         why = "it reconstructs what the encoder takes"
         checks.output_shape("decoder", decoder, self.image_shape, why)
         self.margin = checks.positive_number("margin", margin)
         self.pull_away_weight = checks.at_least("pull_away_weight", pull_away_weight, 0.0)
-        self.ema_decay = ema_decay
-        self._add_averages()
-        self.build()
 
     @classmethod
     def for_images(
         cls,
         image_shape,
-        latent_dim=64,
         *,
+        latent_dim=64,
         generator=dcgan_generator,
         encoder=convolutional_encoder,
         decoder=convolutional_decoder,
@@ -129,43 +125,6 @@ class EBGAN(LatentGeneration, AdversarialModel):
         codes = self.encoder(images, training=training)
         return squared_error(images, self.decoder(codes, training=training))
 
-    def call(self, inputs, training=False):
-        """Minus the energies: what `predict` gives."""
-        return self.discriminate(inputs)
-
     def discriminate(self, images):
         """Minus the energies of images: float32 `(batch,)`, <= 0, higher for what looks real."""
         return -self._energy(images, training=False)
-
-
-def squared_error(images, reconstructions):
-    """`mean (v - decoder(encoder(v)))^2` over pixels and channels: float32 `(batch,)`."""
-    difference = tf.cast(images, tf.float32) - tf.cast(reconstructions, tf.float32)
-    return losses.per_example(tf.square(difference))
-
-
-def pull_away_term(codes):
-    """The mean squared cosine between a code and the others of its batch.
-
-        f_i = 1 / (N - 1) sum_{j != i} (s_i . s_j)^2,   s = code / |code|,   f_PT = mean_i f_i
-
-    On several replicas the others are those of the global batch: the codes are gathered.
-
-    Args:
-        codes: float `(batch, ...)`; all axes but the first are one vector.
-
-    Returns:
-        float32 `(batch,)` in [0, 1]; 0 for a batch of one.
-
-    Reference: Zhao et al. 2017, "Energy-based Generative Adversarial Network", section 2.4.
-    """
-    codes = tf.cast(codes, tf.float32)
-    rows = tf.reshape(codes, (tf.shape(codes)[0], math.prod(codes.shape[1:])))
-    rows = tf.math.l2_normalize(rows, axis=-1)
-    others, count = rows, tf.cast(tf.shape(rows)[0], tf.float32)
-    context = tf.distribute.get_replica_context()
-    if context and context.num_replicas_in_sync > 1:
-        others, count = context.all_gather(rows, axis=0), context.all_reduce("SUM", count)
-    with_all = tf.reduce_sum(tf.square(tf.matmul(rows, others, transpose_b=True)), axis=-1)
-    with_itself = tf.square(tf.reduce_sum(tf.square(rows), axis=-1))
-    return (with_all - with_itself) / tf.maximum(count - 1.0, 1.0)

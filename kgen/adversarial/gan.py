@@ -6,20 +6,20 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.adversarial import losses
-from kgen.adversarial.generation import LatentGeneration, without_updates
-from kgen.adversarial.look_ahead import look_ahead
-from kgen.adversarial.players import (
+from kgen.adversarial.parts.generation import TwoNetworks, without_updates
+from kgen.adversarial.parts.look_ahead import look_ahead
+from kgen.adversarial.parts.players import (
     check_players,
     warn_of_batch_normalization,
     warn_of_second_derivatives,
 )
-from kgen.networks import dcgan_discriminator, dcgan_generator
+from kgen.losses import adversarial as losses
+from kgen.losses.reconstruction import per_example
 from kgen.training import AdversarialModel
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class GAN(LatentGeneration, AdversarialModel):
+class GAN(TwoNetworks, AdversarialModel):
     """Generative adversarial network (Goodfellow et al. 2014).
 
         discriminator:   discriminator_loss(D(x), D(G(z))) + penalty_weight * penalty
@@ -29,15 +29,16 @@ class GAN(LatentGeneration, AdversarialModel):
 
     `penalty` and `consensus` are reported where they are in the game. The loss pair says which game
     it is: non-saturating by default, `minimax_*`, `least_squares_*`, `hinge_*`, `wasserstein_*`
-    from `kgen.adversarial`. Logits are D before any sigmoid.
+    from `kgen.losses.adversarial`. Logits are D before any sigmoid.
 
     Args:
         generator: keras.Model from latents `(batch, latent_dim)` to images `(batch, *image_shape)`
             in [0, 1], or to points `(batch, dim)`.
         discriminator: keras.Model from those to logits `(batch, 1)`.
-        generator_loss: function of the fake logits, one value an example.
+        generator_loss: function of the fake logits, one value per example.
         discriminator_loss: function of the real and the fake logits.
-        penalty: None, or a function such as `kgen.adversarial.r1_penalty`, one value an example.
+        penalty: None, or a function such as `kgen.losses.penalties.r1_penalty`, one value per
+            example.
             It wants a discriminator without batch normalization, which is warned of and which
             `for_images` has by default.
         penalty_weight: float >= 0.
@@ -76,16 +77,15 @@ class GAN(LatentGeneration, AdversarialModel):
         ema_decay=0.999,
         **kwargs,
     ):
-        # Before the base makes a running mean of each.
+        super().__init__(**kwargs)
         self.terms = (
             *type(self).terms,
             *(["penalty"] if penalty is not None else []),
             *(["consensus"] if consensus_weight else []),
         )
-        super().__init__(**kwargs)
-        self.generator = generator
         self.discriminator = discriminator
-        self.latent_dim, self.image_shape = check_players(generator, discriminator)
+        latent_dim, image_shape = check_players(generator, discriminator)
+        self._set_generator(generator, latent_dim, image_shape, ema_decay)
         if penalty is not None:
             warn_of_batch_normalization(discriminator)
         if penalty is not None or consensus_weight or unrolled_steps:
@@ -104,30 +104,6 @@ class GAN(LatentGeneration, AdversarialModel):
                 "is: use unrolled_steps=0 or consensus_weight=0. Received "
                 f"unrolled_steps={unrolled_steps}, consensus_weight={consensus_weight}."
             )
-        self.ema_decay = ema_decay
-        self._add_averages()
-        self.build()
-
-    @classmethod
-    def for_images(
-        cls,
-        image_shape,
-        latent_dim=64,
-        *,
-        generator=dcgan_generator,
-        discriminator=dcgan_discriminator,
-        **kwargs,
-    ):
-        """A GAN with networks made for an image shape: DCGAN's (Radford et al. 2016) by default.
-
-        Args:
-            image_shape: `(height, width, channels)`, any of each; `(dim,)` with dense networks.
-            latent_dim: int >= 1.
-            generator: function `(latent_dim, image_shape) -> keras.Model` from `kgen.networks`.
-            discriminator: function `image_shape -> keras.Model` from `kgen.networks`.
-            **kwargs: the class's other arguments.
-        """
-        return cls(generator(latent_dim, image_shape), discriminator(image_shape), **kwargs)
 
     def discriminator_objective(self, x, y=None, training=False):
         """`loss` and the `terms`, each float32 `(batch,)`."""
@@ -137,8 +113,8 @@ class GAN(LatentGeneration, AdversarialModel):
         fake_logits = self.discriminator(fake, training=training)
         terms = dict(
             loss=self.discriminator_loss(real_logits, fake_logits),
-            real_logits=losses.per_example(real_logits),
-            fake_logits=losses.per_example(fake_logits),
+            real_logits=per_example(real_logits),
+            fake_logits=per_example(fake_logits),
         )
         if self.penalty is not None:
             terms["penalty"] = self._penalty(self._critic(training), x, fake, training)
@@ -146,7 +122,7 @@ class GAN(LatentGeneration, AdversarialModel):
         return self._with_consensus(terms, x, latents, training)
 
     def generator_objective(self, x, y=None, training=False):
-        """`loss`, and `consensus` where it is in the game, each float32 `(batch,)`."""
+        """`loss` `(batch,)`, and `consensus`, a scalar, where it is in the game."""
         latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
         fake = self.generator(latents, training=training)
         if self.unrolled_steps and training:
@@ -169,11 +145,11 @@ class GAN(LatentGeneration, AdversarialModel):
             return terms
         consensus = self._consensus(x, latents, training)
         loss = terms["loss"] + (self.consensus_weight * consensus if training else 0.0)
-        return {**terms, "loss": loss, "consensus": tf.fill(tf.shape(loss), consensus)}
+        return {**terms, "loss": loss, "consensus": consensus}
 
     def _consensus(self, x, latents, training):
-        discriminator = [v.value for v in self.discriminator_variables]
-        generator = [v.value for v in self.generator_variables]
+        discriminator = [v.value for v in self.player_variables("discriminator")]
+        generator = [v.value for v in self.player_variables("generator")]
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(discriminator + generator)
             fake_logits = self._critic(training)(self._generate(latents, training))
@@ -202,13 +178,5 @@ class GAN(LatentGeneration, AdversarialModel):
                 loss = tf.reduce_mean(loss)
             return tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-        optimizer, variables = self.discriminator_optimizer, self.discriminator_variables
+        optimizer, variables = self.discriminator_optimizer, self.player_variables("discriminator")
         return logits(look_ahead(optimizer, variables, gradients_at, self.unrolled_steps), fake)
-
-    def call(self, inputs, training=False):
-        """The discriminator's logits: what `predict` gives."""
-        return self.discriminate(inputs)
-
-    def discriminate(self, images):
-        """The discriminator's logits of images: float32 `(batch,)`, higher for what looks real."""
-        return losses.per_example(self.discriminator(images, training=False))

@@ -6,18 +6,16 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from kgen import checks, heads
-from kgen.adversarial import losses
-from kgen.adversarial.generation import (
-    LatentGeneration,
-    linear_interpolation,
-    spherical_interpolation,
-    without_updates,
-)
-from kgen.adversarial.players import check_players
-from kgen.heads.sampling import seed_rows
+from kgen import checks, heads, specs
+from kgen.adversarial.parts.generation import LatentGeneration, without_updates
+from kgen.adversarial.parts.players import check_players
+from kgen.endpoints import Endpoint
+from kgen.losses import adversarial as losses
+from kgen.losses.reconstruction import per_example
 from kgen.networks import dcgan_discriminator, dcgan_generator
+from kgen.seeds import sample_rows, seed_rows
 from kgen.training import AdversarialModel
+from kgen.verbs.decoding import linear_interpolation, spherical_interpolation
 
 tfd = tfp.distributions
 
@@ -54,7 +52,7 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         information_weight: float >= 0, lambda.
         continuous_weight: float >= 0, a further factor of the continuous codes' part of L_I in the
             losses. The paper takes a smaller lambda for them (section 6), 1 for categories.
-        generator_loss: function of the fake logits, one value an example.
+        generator_loss: function of the fake logits, one value per example.
         discriminator_loss: function of the real and the fake logits.
         ema_decay: float in [0, 1] or None, of the averaged weights that sample.
         **kwargs: `discriminator_steps`, `seed`, `name`, `dtype`.
@@ -84,13 +82,11 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.generator = generator
         self.discriminator = discriminator
         self.num_categories, self.continuous_dim = _checked_codes(num_categories, continuous_dim)
         self.output_dims = [1, num_categories, 2 * continuous_dim]
-        self.latent_dim, self.image_shape = check_players(
-            generator, discriminator, sum(self.output_dims)
-        )
+        latent_dim, image_shape = check_players(generator, discriminator, sum(self.output_dims))
+        self._set_generator(generator, latent_dim, image_shape, ema_decay)
         self.noise_dim = self.latent_dim - num_categories - continuous_dim
         if self.noise_dim < 1:
             raise ValueError(
@@ -102,16 +98,13 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         self.continuous_weight = checks.at_least("continuous_weight", continuous_weight, 0.0)
         self.generator_loss = generator_loss
         self.discriminator_loss = discriminator_loss
-        self.ema_decay = ema_decay
-        self._add_averages()
-        self.build()
 
     @classmethod
     def for_images(
         cls,
         image_shape,
-        noise_dim=62,
         *,
+        noise_dim=62,
         num_categories=10,
         continuous_dim=2,
         generator=dcgan_generator,
@@ -160,8 +153,8 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         return dict(
             loss=self.discriminator_loss(real_logits, fake_logits)
             - self.information_weight * (category + self.continuous_weight * continuous),
-            real_logits=losses.per_example(real_logits),
-            fake_logits=losses.per_example(fake_logits),
+            real_logits=per_example(real_logits),
+            fake_logits=per_example(fake_logits),
             mutual_information=category + continuous,
             category_information=category,
         )
@@ -199,9 +192,9 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         """Latents of a training step: float32 `(batch_size, latent_dim)` from a stateless seed."""
         return self.prior().sample(batch_size, seed=seed)
 
-    def sample_latents(self, seeds, truncation=None):
-        """One latent a row of `seeds`, int32 `(num_samples, 2)`; `truncation` is of the noise."""
-        latents = heads.sample_rows(self.prior(), seeds)
+    def sample_latents(self, seeds, *, truncation=None):
+        """One latent per row of `seeds`, int32 `(num_samples, 2)`; `truncation` is of the noise."""
+        latents = sample_rows(self.prior(), seeds)
         if truncation is None:
             return latents
         noise, *codes = self._codes(latents)
@@ -227,7 +220,7 @@ class InfoGAN(LatentGeneration, AdversarialModel):
             ValueError: for codes out of range, or `continuous` without continuous codes.
         """
         noise, category, drawn = self._codes(
-            self.sample_latents(seed_rows(seed, num_samples), truncation)
+            self.sample_latents(seed_rows(seed, num_samples), truncation=truncation)
         )
         if categories is not None:
             categories = tf.broadcast_to(categories, (num_samples,))
@@ -242,7 +235,7 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         categories = checks.label_tensor(categories, self.num_categories)
         return tf.one_hot(categories, self.num_categories)
 
-    def _spherical_path(self, start, end, weight):
+    def _point_between(self, start, end, weight):
         """As for every GAN for the noise; straight for the codes, which lie on no sphere."""
         start_noise, end_noise = self._codes(start)[0], self._codes(end)[0]
         straight = linear_interpolation(start, end, weight)
@@ -282,39 +275,37 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         means = _normal(parameters).mean() if self.continuous_dim else parameters
         return tf.nn.softmax(logits), means
 
-    def call(self, inputs, training=False):
-        """The discriminator's logits: what `predict` gives."""
-        return self.discriminate(inputs)
-
     def discriminate(self, images):
         """The discriminator's logits of images: float32 `(batch,)`, higher for what looks real."""
-        return losses.per_example(self._split(self.discriminator(images, training=False))[0])
+        return per_example(self._split(self.discriminator(images, training=False))[0])
 
     def endpoints(self):
         """Those of every GAN, and `sample_codes` (noise from `seed`, codes as given) and `infer`.
 
         `continuous` and `continuous_means` are left out where there are no continuous codes.
         """
-        seed = tf.TensorSpec((None, 2), tf.int32, name="seed")
-        categories = tf.TensorSpec((None,), tf.int32, name="categories")
-        continuous = tf.TensorSpec((None, self.continuous_dim), tf.float32, name="continuous")
-        images = tf.TensorSpec((None, *self.image_shape), tf.float32, name="images")
+        spec = self.sample_spec
+        drawn, codes = (
+            {spec.noun: spec},
+            {"categories": specs.Labels(self.num_categories, meaning="category")},
+        )
+        if self.continuous_dim:
+            codes["continuous"] = specs.Values((self.continuous_dim,))
 
         def sample_codes(seed, categories, *continuous):
             noise, *_ = self._codes(self.sample_latents(seed))
-            codes = [self._one_hot(categories), *continuous]
-            return {"images": self.decode(tf.concat([noise, *codes], axis=-1))}
+            given = [self._one_hot(categories), *continuous]
+            return {spec.noun: self.decode(tf.concat([noise, *given], axis=-1))}
 
         def infer(images):
             probabilities, means = self.infer(images)
             outputs = {"category_probabilities": probabilities, "continuous_means": means}
             return outputs if self.continuous_dim else {"category_probabilities": probabilities}
 
-        codes = [categories, continuous] if self.continuous_dim else [categories]
         return {
             **super().endpoints(),
-            "sample_codes": (sample_codes, [seed, *codes]),
-            "infer": (infer, [images]),
+            "sample_codes": Endpoint(sample_codes, {"seed": specs.Seeds(), **codes}, drawn),
+            "infer": Endpoint(infer, drawn),
         }
 
 

@@ -3,16 +3,15 @@
 import keras
 import tensorflow as tf
 
-from kgen.adversarial import losses
-from kgen.adversarial.generation import LatentGeneration, without_updates
-from kgen.adversarial.penalties import WeightClipping, constrain_weights
-from kgen.adversarial.players import check_players
-from kgen.networks import dcgan_discriminator, dcgan_generator
+from kgen.adversarial.parts.clipping import WeightClipping, constrain_weights
+from kgen.adversarial.parts.generation import TwoNetworks, without_updates
+from kgen.adversarial.parts.players import check_players
+from kgen.losses import adversarial as losses
 from kgen.training import AdversarialModel
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class WGAN(LatentGeneration, AdversarialModel):
+class WGAN(TwoNetworks, AdversarialModel):
     """Wasserstein GAN (Arjovsky et al. 2017).
 
         critic:      D(G(z)) - D(x),   every weight clipped to [-clip_limit, clip_limit]
@@ -49,27 +48,11 @@ class WGAN(LatentGeneration, AdversarialModel):
         **kwargs,
     ):
         super().__init__(discriminator_steps=discriminator_steps, **kwargs)
-        self.generator = generator
         self.discriminator = discriminator
-        self.latent_dim, self.image_shape = check_players(generator, discriminator)
+        latent_dim, image_shape = check_players(generator, discriminator)
+        self._set_generator(generator, latent_dim, image_shape, ema_decay)
         self.clip_limit = clip_limit
         constrain_weights(discriminator, WeightClipping(clip_limit))
-        self.ema_decay = ema_decay
-        self._add_averages()
-        self.build()
-
-    @classmethod
-    def for_images(
-        cls,
-        image_shape,
-        latent_dim=64,
-        *,
-        generator=dcgan_generator,
-        discriminator=dcgan_discriminator,
-        **kwargs,
-    ):
-        """A WGAN with networks made for an image shape; see `GAN.for_images`."""
-        return cls(generator(latent_dim, image_shape), discriminator(image_shape), **kwargs)
 
     def discriminator_objective(self, x, y=None, training=False):
         """`loss` and `wasserstein`, each float32 `(batch,)`."""
@@ -86,11 +69,3 @@ class WGAN(LatentGeneration, AdversarialModel):
         fake = self.generator(latents, training=training)
         fake_logits = without_updates(self.discriminator, fake, training)
         return dict(loss=losses.wasserstein_generator_loss(fake_logits))
-
-    def call(self, inputs, training=False):
-        """The critic's values: what `predict` gives."""
-        return self.discriminate(inputs)
-
-    def discriminate(self, images):
-        """The critic's values of images: float32 `(batch,)`, higher for what looks real."""
-        return losses.per_example(self.discriminator(images, training=False))

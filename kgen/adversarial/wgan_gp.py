@@ -6,22 +6,20 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.adversarial import losses
-from kgen.adversarial.generation import LatentGeneration, without_updates
-from kgen.adversarial.penalties import gradient_penalty
-from kgen.adversarial.players import (
+from kgen.adversarial.parts.generation import TwoNetworks, without_updates
+from kgen.adversarial.parts.players import (
     batch_normalization,
     check_players,
     warn_of_second_derivatives,
 )
-from kgen.networks import dcgan_discriminator, dcgan_generator
+from kgen.losses import adversarial as losses
+from kgen.losses.penalties import gradient_penalty
+from kgen.networks import dcgan_discriminator
 from kgen.training import AdversarialModel
-
-_LAYER_NORMALIZED = functools.partial(dcgan_discriminator, normalization="layer")
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class WGANGP(LatentGeneration, AdversarialModel):
+class WGANGP(TwoNetworks, AdversarialModel):
     """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017).
 
         critic:      D(G(z)) - D(x) + penalty_weight (|grad D(x^)| - 1)^2
@@ -36,7 +34,7 @@ class WGANGP(LatentGeneration, AdversarialModel):
         discriminator: the critic, keras.Model from those to `(batch, 1)`, without batch
             normalization: the penalty is on the slope for one image. `kgen.layers` has a layer
             normalization; Keras' own makes the gradient of the penalty wrong and is warned of.
-        penalty: `gradient_penalty` (two-sided) or another of `kgen.adversarial`.
+        penalty: `gradient_penalty` (two-sided) or another of `kgen.losses.penalties`.
         penalty_weight: float >= 0, lambda.
         discriminator_steps: int >= 1, critic steps for one of the generator; a batch is cut in so
             many slices.
@@ -52,6 +50,7 @@ class WGANGP(LatentGeneration, AdversarialModel):
     """
 
     terms = ("wasserstein", "gradient_penalty")
+    default_discriminator = functools.partial(dcgan_discriminator, normalization="layer")
 
     def __init__(
         self,
@@ -65,29 +64,13 @@ class WGANGP(LatentGeneration, AdversarialModel):
         **kwargs,
     ):
         super().__init__(discriminator_steps=discriminator_steps, **kwargs)
-        self.generator = generator
         self.discriminator = discriminator
-        self.latent_dim, self.image_shape = check_players(generator, discriminator)
+        latent_dim, image_shape = check_players(generator, discriminator)
+        self._set_generator(generator, latent_dim, image_shape, ema_decay)
         _check_no_batch_normalization(discriminator)
         warn_of_second_derivatives(discriminator)
         self.penalty = penalty
         self.penalty_weight = checks.at_least("penalty_weight", penalty_weight, 0.0)
-        self.ema_decay = ema_decay
-        self._add_averages()
-        self.build()
-
-    @classmethod
-    def for_images(
-        cls,
-        image_shape,
-        latent_dim=64,
-        *,
-        generator=dcgan_generator,
-        discriminator=_LAYER_NORMALIZED,
-        **kwargs,
-    ):
-        """A WGAN-GP with networks made for an image shape; see `GAN.for_images`."""
-        return cls(generator(latent_dim, image_shape), discriminator(image_shape), **kwargs)
 
     def discriminator_objective(self, x, y=None, training=False):
         """`loss`, `wasserstein`, `gradient_penalty`, each float32 `(batch,)`."""
@@ -114,14 +97,6 @@ class WGANGP(LatentGeneration, AdversarialModel):
         fake = self.generator(latents, training=training)
         fake_logits = without_updates(self.discriminator, fake, training)
         return dict(loss=losses.wasserstein_generator_loss(fake_logits))
-
-    def call(self, inputs, training=False):
-        """The critic's values: what `predict` gives."""
-        return self.discriminate(inputs)
-
-    def discriminate(self, images):
-        """The critic's values of images: float32 `(batch,)`, higher for what looks real."""
-        return losses.per_example(self.discriminator(images, training=False))
 
 
 def _check_no_batch_normalization(critic):

@@ -3,15 +3,20 @@
 import keras
 import tensorflow as tf
 
-from kgen import checks, heads
-from kgen.autoencoding import losses
-from kgen.autoencoding.latent import LatentSampling, mean_image
+from kgen import checks, heads, specs
+from kgen.losses.adversarial import (
+    non_saturating_discriminator_loss,
+    non_saturating_generator_loss,
+)
 from kgen.networks import convolutional_decoder, convolutional_encoder, dense_discriminator
+from kgen.seeds import sample_rows
 from kgen.training import AdversarialModel
+from kgen.verbs import Interpolation, Reconstruction, Sampling
+from kgen.verbs.reconstruction import mean_image
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class AdversarialAutoencoder(LatentSampling, AdversarialModel):
+class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, AdversarialModel):
     """Adversarial autoencoder with a deterministic encoder.
 
         discriminator:   -log D(z) - log(1 - D(encoder(x))),   z ~ p(z)
@@ -55,6 +60,7 @@ class AdversarialAutoencoder(LatentSampling, AdversarialModel):
         self.discriminator = checks.network("discriminator", discriminator)
         self.likelihood = likelihood or heads.Bernoulli()
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
+        self.data_spec = specs.Images(self.image_shape)
         self.latent_dim = encoder.output_shape[-1]
         self.prior = checks.prior(
             prior or heads.StandardNormal(self.latent_dim), self.latent_dim, self.image_shape
@@ -68,14 +74,13 @@ class AdversarialAutoencoder(LatentSampling, AdversarialModel):
         self.adversarial_weight = checks.at_least("adversarial_weight", adversarial_weight, 0.0)
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
         checks.output_shape("discriminator", discriminator, (1,), "it gives one logit")
-        self.build()
 
     @classmethod
     def for_images(
         cls,
         image_shape,
-        latent_dim=8,
         *,
+        latent_dim=8,
         encoder=convolutional_encoder,
         decoder=convolutional_decoder,
         likelihood=None,
@@ -101,14 +106,14 @@ class AdversarialAutoencoder(LatentSampling, AdversarialModel):
         latents = prior.sample(tf.shape(codes)[0], seed=self.noise_seed(training))
         real_logits = self.discriminator(latents, training=training)
         fake_logits = self.discriminator(codes, training=training)
-        return dict(loss=losses.adversarial_discriminator(real_logits, fake_logits))
+        return dict(loss=non_saturating_discriminator_loss(real_logits, fake_logits))
 
     def generator_objective(self, x, y=None, training=False):
         """The autoencoder's `loss`, `reconstruction` and `adversarial`, float32 `(batch,)`."""
         codes = self.encoder(x, training=training)
         likelihood = self.likelihood(self.decoder(codes, training=training))
         reconstruction = -likelihood.log_prob(x)
-        adversarial = losses.adversarial_generator(self.discriminator(codes, training=training))
+        adversarial = non_saturating_generator_loss(self.discriminator(codes, training=training))
         loss = reconstruction + self.adversarial_weight * adversarial
         return dict(loss=loss, reconstruction=reconstruction, adversarial=adversarial)
 
@@ -120,6 +125,9 @@ class AdversarialAutoencoder(LatentSampling, AdversarialModel):
         """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
         return mean_image(self.likelihood(self.decoder(latents, training=False)))
 
+    def _sample_rows(self, seeds):
+        return self.decode(self.sample_latents(seeds))
+
     def sample_latents(self, seeds):
         """One latent of p(z) a row of `seeds`, int32 `(num_samples, 2)`."""
-        return heads.sample_rows(self.prior.distribution(), seeds)
+        return sample_rows(self.prior.distribution(), seeds)

@@ -3,15 +3,16 @@
 import keras
 import tensorflow as tf
 
-from kgen import checks, heads
-from kgen.autoencoding.latent import Reconstruction, mean_image
-from kgen.heads.sampling import as_seed, fold_in
+from kgen import checks, heads, specs
 from kgen.networks import convolutional_decoder, convolutional_encoder
+from kgen.seeds import as_seed, fold_in
 from kgen.training import ObjectiveModel
+from kgen.verbs import Interpolation, Reconstruction
+from kgen.verbs.reconstruction import mean_image
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class Autoencoder(Reconstruction, ObjectiveModel):
+class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
     """Autoencoder: minimize -log p(x | decoder(encoder(x~))), x~ ~ C(x~|x).
 
     Without a corruption x~ = x. With one it is the denoising autoencoder (Vincent et al. 2008), and
@@ -26,7 +27,7 @@ class Autoencoder(Reconstruction, ObjectiveModel):
             likelihood.params_size(image_shape))`.
         likelihood: head that makes p(x|z); `kgen.heads.Bernoulli()` by default. `Normal(scale=s)`
             gives the squared error.
-        corruption: a corruption of `kgen.autoencoding.corruptions`, or None.
+        corruption: a corruption of `kgen.autoencoding.parts.corruptions`, or None.
         walkback_steps: int >= 1.
         **kwargs: `seed`, `name`, `dtype`.
 
@@ -53,16 +54,16 @@ class Autoencoder(Reconstruction, ObjectiveModel):
         if walkback_steps > 1 and corruption is None:
             raise ValueError("walkback_steps > 1 needs a corruption, received corruption=None.")
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
+        self.data_spec = specs.Images(self.image_shape)
         self.latent_dim = encoder.output_shape[-1]
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
-        self.build()
 
     @classmethod
     def for_images(
         cls,
         image_shape,
-        latent_dim=16,
         *,
+        latent_dim=16,
         encoder=convolutional_encoder,
         decoder=convolutional_decoder,
         likelihood=None,
@@ -103,7 +104,7 @@ class Autoencoder(Reconstruction, ObjectiveModel):
         """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
         return mean_image(self.likelihood(self.decoder(latents, training=False)))
 
-    def walkback(self, start, num_steps=10, seed=None):
+    def walkback(self, start, *, num_steps=10, seed=None):
         """Walk the chain x~_t ~ C(. | x_t), x_{t+1} ~ p(. | x~_t) from given images.
 
         Args:

@@ -3,21 +3,21 @@
 import keras
 
 from kgen import checks, heads
-from kgen.autoencoding.evidence import EvidenceBound
-from kgen.autoencoding.latent import LatentSampling, mean_image
 from kgen.networks import convolutional_decoder, convolutional_encoder
 from kgen.training import ObjectiveModel
+from kgen.verbs import EvidenceBound, Interpolation, Reconstruction, Sampling
+from kgen.verbs.reconstruction import mean_image
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class VAE(EvidenceBound, LatentSampling, ObjectiveModel):
+class VAE(EvidenceBound, Sampling, Reconstruction, Interpolation, ObjectiveModel):
     """Variational autoencoder (Kingma & Welling 2014).
 
         -log p(x) <= E_{q(z|x)}[-log p(x|z)] + KL(q(z|x) || p(z))        the negative ELBO
         loss      =  reconstruction + beta * sum_j max(KL_j, free_bits)
 
     With `num_importance_samples=K > 1` the loss is the negative importance-weighted bound
-    `-log 1/K sum_k p(x, z_k) / q(z_k|x)` (Burda et al. 2016, eq. 8). All terms are in nats an
+    `-log 1/K sum_k p(x, z_k) / q(z_k|x)` (Burda et al. 2016, eq. 8). All terms are in nats per
     image. The KL is in closed form where TFP has one and a one-sample estimate where it has none.
     What does not depend on the decoder's form is in `EvidenceBound`: `objective`, `elbo`,
     `importance_weighted_bound`, `encode`.
@@ -75,14 +75,13 @@ class VAE(EvidenceBound, LatentSampling, ObjectiveModel):
             num_importance_samples=num_importance_samples,
         )
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
-        self.build()
 
     @classmethod
     def for_images(
         cls,
         image_shape,
-        latent_dim=16,
         *,
+        latent_dim=16,
         encoder=convolutional_encoder,
         decoder=convolutional_decoder,
         posterior=None,
@@ -114,6 +113,9 @@ class VAE(EvidenceBound, LatentSampling, ObjectiveModel):
 
     def _log_likelihood(self, images, latents, training=False):
         return self.likelihood(self.decoder(latents, training=training)).log_prob(images)
+
+    def _sample_rows(self, seeds):
+        return self.decode(self.sample_latents(seeds))
 
     def decode(self, latents):
         """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""

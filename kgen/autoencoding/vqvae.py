@@ -3,16 +3,18 @@
 import keras
 import tensorflow as tf
 
-from kgen import checks, heads
-from kgen.autoencoding import losses
-from kgen.autoencoding.latent import mean_image
+from kgen import checks, heads, specs
 from kgen.layers import VectorQuantizer
+from kgen.losses import variational as losses
 from kgen.networks import convolutional_feature_decoder, convolutional_feature_encoder
+from kgen.quantities import Quantity
 from kgen.training import ObjectiveModel
+from kgen.verbs import Decoding, Reconstruction
+from kgen.verbs.reconstruction import mean_image
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class VQVAE(ObjectiveModel):
+class VQVAE(Reconstruction, Decoding, ObjectiveModel):
     """Vector-quantized VAE with a codebook that follows by moving averages.
 
         loss = -log p(x | z_q) + beta mean_positions ||z_e(x) - sg[e]||^2
@@ -38,6 +40,7 @@ class VQVAE(ObjectiveModel):
     """
 
     terms = ("loss", "reconstruction", "commitment", "perplexity")
+    latent_name = "codes"
 
     def __init__(self, encoder, decoder, quantizer, *, likelihood=None, beta=0.25, **kwargs):
         super().__init__(**kwargs)
@@ -47,12 +50,12 @@ class VQVAE(ObjectiveModel):
         self.likelihood = likelihood or heads.Normal(scale=0.1)
         self.beta = checks.at_least("beta", beta, 0.0)
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
+        self.data_spec = specs.Images(self.image_shape)
         self.code_shape = tuple(encoder.output_shape[1:-1])
         code_dim = (*self.code_shape, quantizer.code_dim)
         checks.output_shape("encoder", encoder, code_dim, "the quantizer's code_dim comes last")
         params_shape = (*self.image_shape[:-1], self.likelihood.params_size(self.image_shape))
         checks.output_shape("decoder", decoder, params_shape, "that is what the likelihood needs")
-        self.build()
 
     @classmethod
     def for_images(
@@ -76,20 +79,26 @@ class VQVAE(ObjectiveModel):
         quantizer = VectorQuantizer(num_codes, code_dim)
         return cls(encoder, decoder, quantizer, likelihood=likelihood, **kwargs)
 
+    @property
+    def latent_spec(self):
+        """The spec of an image's codes: int32 `(rows, columns)`."""
+        last = self.quantizer.num_codes - 1
+        entry = Quantity("an entry of the codebook", minimum=0, maximum=last)
+        return specs.Values(self.code_shape, "int32", entry)
+
     def objective(self, x, y=None, training=False):
-        """The terms, each float32 `(batch,)`; `perplexity` is the batch's, the same for all."""
+        """The terms, each float32 `(batch,)`; `perplexity` is the batch's, a scalar."""
         latents = self.encoder(x, training=training)
         quantized, indices = self.quantizer(latents, training=training)
         likelihood = self.likelihood(self.decoder(quantized, training=training))
         reconstruction = -likelihood.log_prob(x)
         # Against the codes as they were: a training call has moved the codebook since.
         commitment = losses.commitment(tf.cast(latents, tf.float32), quantized)
-        perplexity = tf.fill(tf.shape(commitment), self._perplexity(indices))
         return dict(
             loss=reconstruction + self.beta * commitment,
             reconstruction=reconstruction,
             commitment=commitment,
-            perplexity=perplexity,
+            perplexity=self._perplexity(indices),
         )
 
     def _perplexity(self, indices):
@@ -101,10 +110,6 @@ class VQVAE(ObjectiveModel):
         use /= tf.reduce_sum(use)
         return tf.exp(-tf.reduce_sum(tf.math.xlogy(use, use)))
 
-    def call(self, inputs, training=False):
-        """The images' reconstructions."""
-        return self.decode(self.encode(inputs))
-
     def encode(self, images):
         """The codes' indices: int32 `(batch, rows, columns)` from 0 to `num_codes - 1`."""
         latents = tf.cast(self.encoder(images, training=False), tf.float32)
@@ -114,17 +119,3 @@ class VQVAE(ObjectiveModel):
         """The likelihood's mean for codes `(batch, rows, columns)`: float32 images in [0, 1]."""
         params = self.decoder(self.quantizer.lookup(indices), training=False)
         return mean_image(self.likelihood(params))
-
-    def reconstruct(self, images):
-        """`decode(encode(images))`."""
-        return self.decode(self.encode(images))
-
-    def endpoints(self):
-        """`reconstruct` (the default), `encode`, `decode`."""
-        images = tf.TensorSpec((None, *self.image_shape), tf.float32, name="images")
-        codes = tf.TensorSpec((None, *self.code_shape), tf.int32, name="codes")
-        return {
-            "reconstruct": (lambda images: {"images": self.reconstruct(images)}, [images]),
-            "encode": (lambda images: {"codes": self.encode(images)}, [images]),
-            "decode": (lambda codes: {"images": self.decode(codes)}, [codes]),
-        }

@@ -3,8 +3,8 @@
 import keras
 
 from kgen import heads
-from kgen.autoregressive.convolutional import ConvolutionalPixels, num_passes
-from kgen.autoregressive.pixels import check_likelihood
+from kgen.autoregressive.parts.convolutional import ConvolutionalPixels, num_passes
+from kgen.autoregressive.parts.pixels import check_likelihood
 from kgen.networks import gated_pixelcnn
 from kgen.training import ObjectiveModel
 
@@ -35,15 +35,7 @@ class GatedPixelCNN(ConvolutionalPixels, ObjectiveModel):
 
     @classmethod
     def for_images(
-        cls,
-        image_shape,
-        *,
-        likelihood=None,
-        num_classes=None,
-        filters=64,
-        num_layers=8,
-        head_filters=(64,),
-        **kwargs,
+        cls, image_shape, *, likelihood=None, num_classes=None, network=gated_pixelcnn, **kwargs
     ):
         """A Gated PixelCNN with the paper's network.
 
@@ -51,19 +43,16 @@ class GatedPixelCNN(ConvolutionalPixels, ObjectiveModel):
             image_shape: `(height, width, channels)`.
             likelihood: head on levels; `kgen.heads.Categorical(256)` by default.
             num_classes: int to generate from labels, else None.
-            filters: see `kgen.networks.gated_pixelcnn`.
-            num_layers: as there.
-            head_filters: as there.
+            network: function `(image_shape, params_size, num_classes=, channel_groups=) ->
+                keras.Model`; for another size
+                `functools.partial(kgen.networks.gated_pixelcnn, filters=32)`.
             **kwargs: `seed`, `name`, `dtype`.
         """
         likelihood = check_likelihood(likelihood or heads.Categorical(256))
-        network = gated_pixelcnn(
+        made = network(
             image_shape,
             likelihood.params_size(image_shape),
-            filters=filters,
-            num_layers=num_layers,
-            head_filters=head_filters,
             num_classes=num_classes,
             channel_groups=num_passes(likelihood, image_shape),
         )
-        return cls(network, likelihood=likelihood, num_classes=num_classes, **kwargs)
+        return cls(made, likelihood=likelihood, num_classes=num_classes, **kwargs)

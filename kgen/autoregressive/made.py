@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from kgen import heads
-from kgen.autoregressive.entries import check_network, fill_entries
-from kgen.autoregressive.pixels import PixelByPixel
+from kgen.autoregressive.parts.entries import check_network, fill_entries
+from kgen.autoregressive.parts.pixels import PixelByPixel
 from kgen.layers import MaskedConditionals
 from kgen.networks import made_network
 from kgen.training import ObjectiveModel
@@ -53,53 +53,28 @@ class MADE(PixelByPixel, ObjectiveModel):
     probabilities of an ensemble as `log_prob` does.
     """
 
-    terms = ("loss", "bits_per_dim")
-    num_classes = None
-
     def __init__(self, network, *, likelihood=None, **kwargs):
         super().__init__(**kwargs)
         self.network = network
         self.likelihood = likelihood or heads.Bernoulli()
         self.image_shape, layer = check_network(network, MaskedConditionals, self.likelihood)
         self.num_masks, self.order_agnostic = layer.num_masks, layer.order_agnostic
-        self.build()
 
     @classmethod
-    def for_images(
-        cls,
-        image_shape,
-        *,
-        hidden_units=(500,),
-        num_masks=1,
-        order_agnostic=False,
-        activation="relu",
-        likelihood=None,
-        seed=0,
-        **kwargs,
-    ):
+    def for_images(cls, image_shape, *, likelihood=None, network=made_network, seed=0, **kwargs):
         """A MADE with a network made for an image shape.
 
         Args:
             image_shape: `(height, width, channels)`, any of each.
-            hidden_units: sizes of the hidden layers, first to last; at least one.
-            num_masks: int >= 1, K.
-            order_agnostic: bool, whether each mask but the first has an order of its own.
-            activation: of the hidden layers.
             likelihood: as for the class.
+            network: function `(image_shape, params_per_entry, seed=) -> keras.Model`; for several
+                masks `functools.partial(kgen.networks.made_network, num_masks=16)`.
             seed: int, of the masks and of the model.
             **kwargs: `name`, `dtype`.
         """
         likelihood = likelihood or heads.Bernoulli()
-        network = made_network(
-            image_shape,
-            likelihood.params_size((1,)),
-            hidden_units=hidden_units,
-            num_masks=num_masks,
-            order_agnostic=order_agnostic,
-            activation=activation,
-            seed=seed,
-        )
-        return cls(network, likelihood=likelihood, seed=seed, **kwargs)
+        made = network(image_shape, likelihood.params_size((1,)), seed=seed)
+        return cls(made, likelihood=likelihood, seed=seed, **kwargs)
 
     # Density.
 
@@ -126,8 +101,7 @@ class MADE(PixelByPixel, ObjectiveModel):
 
     def _mask_of_step(self):
         """The masks in turn: replicas, which share a step, agree on the mask."""
-        step = tf.cast(self._step(), tf.int32) if self.compiled else tf.constant(0)
-        return step % self.num_masks
+        return tf.cast(self.steps.value, tf.int32) % self.num_masks
 
     # Sampling.
 

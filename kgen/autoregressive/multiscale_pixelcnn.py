@@ -1,14 +1,18 @@
 """The multi-scale PixelCNN: from a coarse image to a fine one."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
 from kgen import checks, heads
-from kgen.autoregressive.cached import CachedSampler
-from kgen.autoregressive.convolutional import num_passes
-from kgen.autoregressive.pixels import PixelByPixel, check_likelihood
+from kgen.autoregressive.parts.cached import CachedSampler
+from kgen.autoregressive.parts.convolutional import num_passes
+from kgen.autoregressive.parts.pixels import PixelByPixel, check_likelihood
 from kgen.networks import convolutional_feature_decoder, gated_pixelcnn
 from kgen.training import ObjectiveModel
+
+_UPSAMPLER = functools.partial(convolutional_feature_decoder, filters=(64,))
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -60,7 +64,6 @@ class MultiScalePixelCNN(PixelByPixel, ObjectiveModel):
         self.image_shape = checks.image_shape(self.networks[-1].inputs[0].shape[1:])
         self._check_networks()
         self.samplers = [CachedSampler(network, self.likelihood) for network in networks]
-        self.build()
 
     def _check_networks(self):
         smaller = None
@@ -98,9 +101,9 @@ class MultiScalePixelCNN(PixelByPixel, ObjectiveModel):
         *,
         num_scales=2,
         likelihood=None,
-        filters=64,
-        num_layers=8,
-        head_filters=(64,),
+        num_maps=64,
+        network=gated_pixelcnn,
+        upsampler=_UPSAMPLER,
         **kwargs,
     ):
         """A multi-scale model of Gated PixelCNN's networks.
@@ -109,9 +112,10 @@ class MultiScalePixelCNN(PixelByPixel, ObjectiveModel):
             image_shape: `(height, width, channels)`; the sides are halved, rounding up.
             num_scales: int >= 1, S.
             likelihood: head on levels; `kgen.heads.Categorical(256)` by default.
-            filters: see `kgen.networks.gated_pixelcnn`; of the upsampling networks too.
-            num_layers: as there.
-            head_filters: as there.
+            num_maps: int >= 1, maps that a smaller image becomes.
+            network: function `(image_shape, params_size, num_maps=, channel_groups=) ->
+                keras.Model`, of each scale.
+            upsampler: function `(channels, (height, width, num_maps)) -> keras.Model`.
             **kwargs: `seed`, `name`, `dtype`.
 
         Raises:
@@ -129,19 +133,12 @@ class MultiScalePixelCNN(PixelByPixel, ObjectiveModel):
         for scale in reversed(range(num_scales)):
             shape = _subsampled_shape(image_shape, 2**scale)
             if networks:
-                upsamplers.append(
-                    convolutional_feature_decoder(
-                        shape[-1], (*shape[:2], filters), filters=(filters,)
-                    )
-                )
+                upsamplers.append(upsampler(shape[-1], (*shape[:2], num_maps)))
             networks.append(
-                gated_pixelcnn(
+                network(
                     shape,
                     likelihood.params_size(shape),
-                    filters=filters,
-                    num_layers=num_layers,
-                    head_filters=head_filters,
-                    num_maps=filters if networks else None,
+                    num_maps=num_maps if networks else None,
                     channel_groups=num_passes(likelihood, shape),
                 )
             )

@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from kgen import heads
-from kgen.autoregressive.entries import check_network, fill_entries
-from kgen.autoregressive.pixels import PixelByPixel
+from kgen.autoregressive.parts.entries import check_network, fill_entries
+from kgen.autoregressive.parts.pixels import PixelByPixel
 from kgen.layers import SharedConditionals
 from kgen.networks import nade_network
 from kgen.training import ObjectiveModel
@@ -41,30 +41,27 @@ class NADE(PixelByPixel, ObjectiveModel):
     the pixels are binary and their order is drawn at random once.
     """
 
-    terms = ("loss", "bits_per_dim")
-    num_classes = None
-
     def __init__(self, network, *, likelihood=None, **kwargs):
         super().__init__(**kwargs)
         self.network = network
         self.likelihood = likelihood or heads.Bernoulli()
         self.image_shape, _ = check_network(network, SharedConditionals, self.likelihood)
-        self.build()
 
     @classmethod
-    def for_images(cls, image_shape, *, hidden_units=500, likelihood=None, **kwargs):
+    def for_images(cls, image_shape, *, likelihood=None, network=nade_network, **kwargs):
         """A NADE with a network made for an image shape.
 
         Args:
             image_shape: `(height, width, channels)`, any of each.
-            hidden_units: int >= 1, H.
             likelihood: as for the class.
+            network: function `(image_shape, params_per_entry) -> keras.Model`; for another H
+                `functools.partial(kgen.networks.nade_network, hidden_units=200)`.
             **kwargs: the class's other arguments.
         """
         likelihood = likelihood or heads.Bernoulli()
-        size = likelihood.params_size((1,))
-        network = nade_network(image_shape, size, hidden_units=hidden_units)
-        return cls(network, likelihood=likelihood, **kwargs)
+        return cls(
+            network(image_shape, likelihood.params_size((1,))), likelihood=likelihood, **kwargs
+        )
 
     def _params(self, images, labels=None, training=False):
         return self.network(images, training=training)

@@ -3,9 +3,9 @@
 import keras
 
 from kgen import checks, heads
-from kgen.autoregressive.convolutional import num_passes
-from kgen.autoregressive.naive import naive_fill
-from kgen.autoregressive.pixels import PixelByPixel, check_likelihood
+from kgen.autoregressive.parts.convolutional import num_passes
+from kgen.autoregressive.parts.naive import naive_fill
+from kgen.autoregressive.parts.pixels import PixelByPixel, check_likelihood
 from kgen.networks import pixel_rnn
 from kgen.training import ObjectiveModel
 
@@ -49,42 +49,28 @@ class PixelRNN(PixelByPixel, ObjectiveModel):
         self.likelihood = check_likelihood(likelihood or heads.Categorical(256))
         self.image_shape = checks.image_shape(network.input_shape[1:])
         checks.likelihood_network("network", network, self.image_shape, self.likelihood)
-        self.build()
 
     @classmethod
-    def for_images(
-        cls,
-        image_shape,
-        *,
-        kind="row",
-        hidden_units=16,
-        num_layers=7,
-        likelihood=None,
-        **kwargs,
-    ):
+    def for_images(cls, image_shape, *, likelihood=None, network=pixel_rnn, **kwargs):
         """A PixelRNN with the paper's network for an image shape.
 
         Args:
             image_shape: `(height, width, channels)`, any of each.
-            kind: "row" (Row LSTM: faster, each pixel sees a triangle above it) or "diagonal"
-                (Diagonal BiLSTM: sees every earlier pixel).
-            hidden_units: int, features of an LSTM; rounded up to a multiple of the channels.
-            num_layers: int, LSTM layers.
+            network: function `(image_shape, params_size, channel_groups=) -> keras.Model`, by
+                default of Row LSTMs; `functools.partial(kgen.networks.pixel_rnn, kind="diagonal")`
+                has Diagonal BiLSTMs.
             likelihood: as for the class. With several channels one whose parameters lie channel by
                 channel (`Bernoulli`, `Categorical`), or one that couples the channels.
             **kwargs: the class's other arguments.
         """
         image_shape = checks.image_shape(image_shape)
         likelihood = check_likelihood(likelihood or heads.Categorical(256))
-        network = pixel_rnn(
+        made = network(
             image_shape,
             likelihood.params_size(image_shape),
-            kind=kind,
-            hidden_units=hidden_units,
-            num_layers=num_layers,
             channel_groups=num_passes(likelihood, image_shape),
         )
-        return cls(network, likelihood=likelihood, **kwargs)
+        return cls(made, likelihood=likelihood, **kwargs)
 
     # Between the objective and verbs of `PixelByPixel` and the network.
 

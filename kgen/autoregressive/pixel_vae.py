@@ -1,22 +1,27 @@
-"""PixelVAE: the one model that joins two families, an autoencoder that decodes pixel by pixel."""
+"""PixelVAE: a variational autoencoder that decodes pixel by pixel."""
+
+import functools
 
 import keras
 import tensorflow as tf
 
-from kgen import checks, heads
-from kgen.autoencoding.evidence import EvidenceBound
-from kgen.autoregressive.cached import CachedSampler
-from kgen.autoregressive.convolutional import num_passes
-from kgen.autoregressive.drawing import PixelDrawing
-from kgen.autoregressive.pixels import check_likelihood
-from kgen.heads.sampling import fold_in, seed_rows
+from kgen import checks, heads, specs
+from kgen.autoregressive.parts.cached import CachedSampler
+from kgen.autoregressive.parts.convolutional import num_passes
+from kgen.autoregressive.parts.drawing import PixelDrawing
+from kgen.autoregressive.parts.pixels import check_likelihood
 from kgen.networks import convolutional_decoder, convolutional_encoder, gated_pixelcnn
-from kgen.serving.png import encode_png
+from kgen.seeds import fold_in, seed_rows
 from kgen.training import ObjectiveModel
+from kgen.verbs import EvidenceBound, Interpolation, Reconstruction, Sampling
+
+_PIXEL_NETWORK = functools.partial(gated_pixelcnn, filters=32, num_layers=2, head_filters=(32,))
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class PixelVAE(EvidenceBound, PixelDrawing, ObjectiveModel):
+class PixelVAE(
+    EvidenceBound, PixelDrawing, Sampling, Reconstruction, Interpolation, ObjectiveModel
+):
     """PixelVAE (Gulrajani et al. 2017): a VAE whose decoder is autoregressive.
 
         p(x|z)    =  prod_i p(x_i | x_1 .. x_{i-1}, z)                   pixels in raster order
@@ -90,7 +95,6 @@ class PixelVAE(EvidenceBound, PixelDrawing, ObjectiveModel):
         )
         self._check_networks()
         self.sampler = CachedSampler(pixel_network, self.likelihood)
-        self.build()
 
     def _check_networks(self):
         received = [tuple(spec.shape[1:]) for spec in self.pixel_network.inputs]
@@ -115,15 +119,14 @@ class PixelVAE(EvidenceBound, PixelDrawing, ObjectiveModel):
     def for_images(
         cls,
         image_shape,
-        latent_dim=16,
         *,
+        latent_dim=16,
         encoder=convolutional_encoder,
         decoder=convolutional_decoder,
         posterior=None,
         likelihood=None,
-        filters=32,
-        num_layers=2,
-        head_filters=(32,),
+        pixel_network=_PIXEL_NETWORK,
+        num_maps=32,
         **kwargs,
     ):
         """A PixelVAE with networks made for an image shape.
@@ -133,31 +136,29 @@ class PixelVAE(EvidenceBound, PixelDrawing, ObjectiveModel):
             latent_dim: int >= 1.
             encoder: function `(image_shape, output_dim) -> keras.Model` from `kgen.networks`.
             decoder: function `(latent_dim, output_shape) -> keras.Model` from `kgen.networks`; it
-                gives `filters` maps.
+                gives `num_maps` maps.
             posterior: as for the class.
             likelihood: as for the class.
-            filters: see `kgen.networks.gated_pixelcnn`, whose network it is.
-            num_layers: as there. The more, the more the pixels tell one another without z.
-            head_filters: as there.
+            pixel_network: function `(image_shape, params_size, num_maps=, channel_groups=) ->
+                keras.Model`, by default a `kgen.networks.gated_pixelcnn` of 2 layers. The more
+                layers, the more the pixels tell one another without z.
+            num_maps: int >= 1, maps that a latent becomes.
             **kwargs: the class's other arguments.
         """
         posterior = posterior or heads.DiagonalNormal()
         likelihood = check_likelihood(likelihood or heads.Categorical(256))
         image_shape = checks.image_shape(image_shape)
         latent_dim = checks.positive_integer("latent_dim", latent_dim)
-        pixel_network = gated_pixelcnn(
+        made = pixel_network(
             image_shape,
             likelihood.params_size(image_shape),
-            filters=filters,
-            num_layers=num_layers,
-            head_filters=head_filters,
-            num_maps=filters,
+            num_maps=num_maps,
             channel_groups=num_passes(likelihood, image_shape),
         )
         return cls(
             encoder(image_shape, posterior.params_size((latent_dim,))),
-            decoder(latent_dim, (*image_shape[:2], filters)),
-            pixel_network,
+            decoder(latent_dim, (*image_shape[:2], num_maps)),
+            made,
             posterior=posterior,
             likelihood=likelihood,
             **kwargs,
@@ -226,17 +227,17 @@ class PixelVAE(EvidenceBound, PixelDrawing, ObjectiveModel):
         return self.decode(self.encode(images), **options)
 
     def interpolate(
-        self, start, end, num_steps=8, *, temperature=1.0, seed=None, jit_compile=False
+        self, start, *, end, num_steps=8, temperature=1.0, seed=None, jit_compile=False
     ):
-        """Decode the straight lines between the codes of two batches of images.
+        """Decode the straight lines between two batches of latents.
 
         Along a line the noise of the pixels stays: what changes is what z says.
 
         Args:
-            start: float32 images `(batch, height, width, channels)` in [0, 1].
+            start: float32 `(batch, latent_dim)`, such as `encode` gives.
             end: the same shape.
-            num_steps: int >= 2, both ends included: they are `reconstruct(start, seed=seed)` and
-                `reconstruct(end, seed=seed)`.
+            num_steps: int >= 2, both ends included: they are `decode(start, seed=seed)` and
+                `decode(end, seed=seed)`.
             temperature: float > 0; see `decode`.
             seed: as for `decode`.
             jit_compile: as for `decode`.
@@ -246,7 +247,7 @@ class PixelVAE(EvidenceBound, PixelDrawing, ObjectiveModel):
         """
         checks.at_least("num_steps", num_steps, 2)
         weight = tf.linspace(0.0, 1.0, num_steps)[None, :, None]
-        first, last = self.encode(start)[:, None], self.encode(end)[:, None]
+        first, last = (tf.convert_to_tensor(each, tf.float32)[:, None] for each in (start, end))
         latents = tf.reshape(first + weight * (last - first), (-1, self.latent_dim))
         seeds = tf.repeat(seed_rows(seed, len(first)), num_steps, axis=0)
         images = self._decode(latents, seeds, temperature, jit_compile)
@@ -268,39 +269,23 @@ class PixelVAE(EvidenceBound, PixelDrawing, ObjectiveModel):
         latents = tf.cast(latents, tf.float32)
         return self._serve(*nothing, _pixel_seeds(seeds), temperature, latents)
 
-    def endpoints(self):
-        """`sample` (the default), `sample_png` for 1 or 3 channels, `encode`, `decode`,
-        `reconstruct`; what draws takes `seed` and `temperature`.
-        """
-        seed = tf.TensorSpec((None, 2), tf.int32, name="seed")
-        temperature = tf.TensorSpec((None,), tf.float32, name="temperature")
-        images = tf.TensorSpec((None, *self.image_shape), tf.float32, name="images")
-        draw = self._serve_decoded
+    # In endpoints, what draws takes `seed` and `temperature`.
 
-        def sample(seed, temperature):
-            return draw(self.sample_latents(seed), seed, temperature)
+    def _sample_inputs(self):
+        return {"temperature": specs.Values()}
 
-        def encode(images):
-            return tf.cast(self.encode(images), tf.float32)
+    def _decode_inputs(self):
+        return {"seed": specs.Seeds(), "temperature": specs.Values()}
 
-        endpoints = {"sample": (lambda *rows: {"images": sample(*rows)}, [seed, temperature])}
-        if self.image_shape[-1] in (1, 3):
-            endpoints["sample_png"] = (
-                lambda *rows: {"png_bytes": encode_png(sample(*rows))},
-                [seed, temperature],
-            )
-        return {
-            **endpoints,
-            "encode": (lambda images: {"latents": encode(images)}, [images]),
-            "decode": (
-                lambda *rows: {"images": draw(*rows)},
-                [*self._condition_signature, seed, temperature],
-            ),
-            "reconstruct": (
-                lambda images, *rows: {"images": draw(encode(images), *rows)},
-                [images, seed, temperature],
-            ),
-        }
+    _reconstruct_inputs = _decode_inputs
+
+    def _sample_rows(self, seeds, temperature):
+        return self._serve_decoded(self.sample_latents(seeds), seeds, temperature)
+
+    _decode_rows = _serve_decoded
+
+    def _reconstruct_rows(self, images, seeds, temperature):
+        return self._serve_decoded(self.encode(images), seeds, temperature)
 
 
 @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.int32)], autograph=False)

@@ -3,8 +3,8 @@
 import keras
 
 from kgen import heads
-from kgen.autoregressive.convolutional import ConvolutionalPixels, num_passes
-from kgen.autoregressive.pixels import check_likelihood
+from kgen.autoregressive.parts.convolutional import ConvolutionalPixels, num_passes
+from kgen.autoregressive.parts.pixels import check_likelihood
 from kgen.networks import pixelcnn
 from kgen.training import ObjectiveModel
 
@@ -38,26 +38,20 @@ class PixelCNN(ConvolutionalPixels, ObjectiveModel):
     """
 
     @classmethod
-    def for_images(
-        cls, image_shape, *, likelihood=None, filters=64, num_blocks=7, head_filters=(64,), **kwargs
-    ):
+    def for_images(cls, image_shape, *, likelihood=None, network=pixelcnn, **kwargs):
         """A PixelCNN with the paper's network.
 
         Args:
             image_shape: `(height, width, channels)`.
             likelihood: head on levels; `kgen.heads.Categorical(256)` by default.
-            filters: see `kgen.networks.pixelcnn`.
-            num_blocks: as there.
-            head_filters: as there.
+            network: function `(image_shape, params_size, channel_groups=) -> keras.Model`; for
+                another size `functools.partial(kgen.networks.pixelcnn, filters=32)`.
             **kwargs: `seed`, `name`, `dtype`.
         """
         likelihood = check_likelihood(likelihood or heads.Categorical(256))
-        network = pixelcnn(
+        made = network(
             image_shape,
             likelihood.params_size(image_shape),
-            filters=filters,
-            num_blocks=num_blocks,
-            head_filters=head_filters,
             channel_groups=num_passes(likelihood, image_shape),
         )
-        return cls(network, likelihood=likelihood, **kwargs)
+        return cls(made, likelihood=likelihood, **kwargs)

@@ -3,8 +3,8 @@
 import keras
 
 from kgen import heads
-from kgen.autoregressive.convolutional import ConvolutionalPixels
-from kgen.autoregressive.pixels import check_likelihood
+from kgen.autoregressive.parts.convolutional import ConvolutionalPixels
+from kgen.autoregressive.parts.pixels import check_likelihood
 from kgen.networks import pixelcnn_plus_plus
 from kgen.training import ObjectiveModel
 
@@ -41,16 +41,7 @@ class PixelCNNPlusPlus(ConvolutionalPixels, ObjectiveModel):
 
     @classmethod
     def for_images(
-        cls,
-        image_shape,
-        *,
-        likelihood=None,
-        num_classes=None,
-        filters=64,
-        num_blocks=2,
-        num_scales=None,
-        dropout=0.0,
-        **kwargs,
+        cls, image_shape, *, likelihood=None, num_classes=None, network=pixelcnn_plus_plus, **kwargs
     ):
         """A PixelCNN++ with the paper's network, smaller unless told otherwise.
 
@@ -59,20 +50,10 @@ class PixelCNNPlusPlus(ConvolutionalPixels, ObjectiveModel):
             likelihood: head on levels; `kgen.heads.DiscretizedLogisticMixture()` by default. One
                 that does not couple the channels makes them independent, given earlier pixels.
             num_classes: int to generate from labels, else None.
-            filters: see `kgen.networks.pixelcnn_plus_plus`.
-            num_blocks: as there.
-            num_scales: as there.
-            dropout: as there.
+            network: function `(image_shape, params_size, num_classes=) -> keras.Model`; for
+                another size `functools.partial(kgen.networks.pixelcnn_plus_plus, filters=32)`.
             **kwargs: `seed`, `name`, `dtype`.
         """
         likelihood = check_likelihood(likelihood or heads.DiscretizedLogisticMixture())
-        network = pixelcnn_plus_plus(
-            image_shape,
-            likelihood.params_size(image_shape),
-            filters=filters,
-            num_blocks=num_blocks,
-            num_scales=num_scales,
-            dropout=dropout,
-            num_classes=num_classes,
-        )
-        return cls(network, likelihood=likelihood, num_classes=num_classes, **kwargs)
+        made = network(image_shape, likelihood.params_size(image_shape), num_classes=num_classes)
+        return cls(made, likelihood=likelihood, num_classes=num_classes, **kwargs)

@@ -1,8 +1,8 @@
 """What happens around the steps of `fit`: pictures, figures, backups, a stop at divergence."""
 
 from kgen.callbacks.backup import BackupAndRestore as BackupAndRestore
-from kgen.callbacks.divergence import DivergenceGuard as DivergenceGuard
 from kgen.callbacks.evaluation import EvaluationLogger as EvaluationLogger
 from kgen.callbacks.pictures import PictureLogger as PictureLogger
 from kgen.callbacks.probe import OnlineProbe as OnlineProbe
 from kgen.callbacks.projector import ProjectorLogger as ProjectorLogger
+from kgen.training.divergence import DivergenceGuard as DivergenceGuard

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kgen import plots
 from kgen.callbacks.chief import is_chief
+from kgen.files import replace_atomically
 
 
 class BackupAndRestore(keras.callbacks.Callback):
@@ -132,7 +132,7 @@ class BackupAndRestore(keras.callbacks.Callback):
             "build_config": self.model.get_build_config(),
             "variables": [_signature(variable) for variable in variables],
         }
-        with plots.replace_atomically(self.path) as stream, zipfile.ZipFile(stream, "w") as archive:
+        with replace_atomically(self.path) as stream, zipfile.ZipFile(stream, "w") as archive:
             archive.writestr("state.json", json.dumps(state, default=str))
             for index, variable in enumerate(variables):
                 with archive.open(f"{index}.npy", "w", force_zip64=True) as member:

@@ -9,8 +9,7 @@ from kgen.checks.arguments import positive_interval as positive_interval
 from kgen.checks.arguments import positive_number as positive_number
 from kgen.checks.arguments import probability as probability
 from kgen.checks.arguments import seed as seed
-from kgen.checks.data import first_batch as first_batch
-from kgen.checks.data import validation_data as validation_data
+from kgen.checks.arguments import sizes as sizes
 from kgen.checks.parts import decoder as decoder
 from kgen.checks.parts import likelihood_network as likelihood_network
 from kgen.checks.parts import network as network
@@ -22,8 +21,11 @@ from kgen.checks.parts import takes_vectors as takes_vectors
 from kgen.checks.parts import terms as terms
 from kgen.checks.parts import vector_network as vector_network
 from kgen.checks.values import images as images
+from kgen.checks.values import integers as integers
 from kgen.checks.values import label_tensor as label_tensor
 from kgen.checks.values import labels as labels
 from kgen.checks.values import level_tensor as level_tensor
 from kgen.checks.values import levels as levels
+from kgen.checks.values import numbers as numbers
+from kgen.checks.values import role as role
 from kgen.checks.values import several_classes as several_classes

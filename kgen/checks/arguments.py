@@ -83,3 +83,13 @@ def image_shape(shape):
             "Grey images have 1 channel: (28, 28, 1)."
         )
     return tuple(positive_integer("each side of image_shape", side) for side in shape)
+
+
+def sizes(name, value, sides):
+    """Return `value` as a tuple of one positive int per name in `sides`, or raise ValueError."""
+    value = tuple(value)
+    if len(value) != len(sides):
+        raise ValueError(f"{name} must be ({', '.join(sides)}), received {value}.")
+    return tuple(
+        positive_integer(f"{side} of {name}", each) for side, each in zip(sides, value, strict=True)
+    )

@@ -113,7 +113,7 @@ def terms(model, received):
             f"The objective of {type(model).__name__} must return a term named 'loss', "
             f"received {sorted(received)}."
         )
-    known = {"loss", *model.metrics_names}
+    known = {"loss", *model._tracked_names()}
     unknown = sorted(set(received) - known)
     if unknown:
         raise ValueError(
@@ -121,16 +121,17 @@ def terms(model, received):
             f"class attribute `terms` does not list: {model.terms}."
         )
     for name, value in received.items():
-        if value.shape.rank != 1:
+        if value.shape.rank not in (0, 1):
             raise ValueError(
-                f"The term '{name}' of {type(model).__name__} must have shape (batch,), received "
-                f"{value.shape}. Sum over the other axes; the base takes the mean."
+                f"The term '{name}' of {type(model).__name__} must have shape (batch,), or () of "
+                f"the whole batch, received {value.shape}. Sum over the other axes; the base takes "
+                "the mean."
             )
 
 
 def no_missing_terms(model, received):
     """Raise ValueError if a term that the model declares was never returned: it would show as 0."""
-    missing = sorted(set(model.metrics_names) - set(received))
+    missing = sorted(set(model._tracked_names()) - set(received))
     if missing:
         raise ValueError(
             f"{type(model).__name__} declares the terms {missing} in its class attribute `terms`, "

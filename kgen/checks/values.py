@@ -1,51 +1,112 @@
-"""What images and labels must be: shapes, dtypes, ranges."""
+"""What batches must be: shapes, dtypes, ranges."""
+
+import contextlib
 
 import numpy as np
 import tensorflow as tf
 
 
-def images(batch, expected=None):
+@contextlib.contextmanager
+def role(name):
+    """Begin the message of each ValueError inside with what was checked, such as "x[1]"."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def images(batch, expected=None, what="images"):
     """Raise ValueError if `batch` is not float images in [0, 1] of shape `(n, *expected)`.
 
     Args:
         batch: NumPy array or tensor.
-        expected: `(height, width, channels)`, None for any, or `(dim,)` for points of any range.
+        expected: `(height, width, channels)`, or `(frames, height, width, channels)` of clips, with
+            None for any size; None for any shape.
+        what: the word of the messages.
     """
     batch = np.asarray(batch)
-    are_points = expected is not None and len(expected) == 1
-    what = "points" if are_points else "images"
-    wanted = "float32 points" if are_points else "float32 images in [0, 1]"
-    if batch.shape[:1] == (0,):
-        raise ValueError(f"The data set is empty: received {what} of shape {batch.shape}.")
-    if expected is not None and batch.shape[1:] != tuple(expected):
-        hint = ""
-        if batch.ndim == 3 and batch.shape[1:] == tuple(expected[:2]):
-            hint = " Add the channel axis: images[..., None]."
-        elif batch.ndim == 4 and batch.shape[1] == expected[-1] != batch.shape[-1]:
-            hint = " Channels come last: numpy.moveaxis(images, 1, -1)."
+    _check_shape(batch, expected, what)
+    if batch.dtype == np.uint8:
         raise ValueError(
-            f"Expected {what} of shape (batch, {', '.join(map(str, expected))}), received "
-            f"{batch.shape}.{hint}"
-        )
-    if batch.dtype == np.uint8 and not are_points:
-        raise ValueError(
-            "Expected float32 images in [0, 1], received uint8. Divide by 255: "
-            "images.astype('float32') / 255."
+            f"Expected float32 {what} in [0, 1], received uint8. Divide by 255: "
+            f"{what}.astype('float32') / 255."
         )
     if not np.issubdtype(batch.dtype, np.floating):
-        raise ValueError(f"Expected {wanted}, received dtype {batch.dtype}.")
-    low, high = float(batch.min()), float(batch.max())
-    if np.isnan(low) or np.isnan(high):
-        count = int(np.isnan(batch).any(axis=tuple(range(1, batch.ndim))).sum())
-        raise ValueError(f"The {what} hold NaN: {count} of {len(batch)} {what} checked.")
-    if are_points:
-        if not np.isfinite([low, high]).all():
-            raise ValueError("The points hold infinite values.")
-    elif low < 0.0 or high > 1.0:
+        raise ValueError(f"Expected float32 {what} in [0, 1], received dtype {batch.dtype}.")
+    low, high = _finite_range(batch, what)
+    if low < 0.0 or high > 1.0:
         raise ValueError(
             f"Expected pixels in [0, 1], received values from {low:g} to {high:g}. "
-            + ("Divide by 255." if high > 1.5 and low >= 0 else "Rescale the images to [0, 1].")
+            + ("Divide by 255." if high > 1.5 and low >= 0 else f"Rescale the {what} to [0, 1].")
         )
+
+
+def numbers(batch, expected, what, *, low=None, high=None):
+    """Raise ValueError if `batch` is not finite floats `(n, *expected)` in [low, high].
+
+    Args:
+        batch: NumPy array or tensor.
+        expected: shape without the batch.
+        what: the word of the messages, such as "points".
+        low: float or None.
+        high: float or None.
+    """
+    batch = np.asarray(batch)
+    _check_shape(batch, expected, what)
+    if not np.issubdtype(batch.dtype, np.floating):
+        raise ValueError(f"Expected float32 {what}, received dtype {batch.dtype}.")
+    smallest, largest = _finite_range(batch, what)
+    if (low is not None and smallest < low) or (high is not None and largest > high):
+        raise ValueError(
+            f"Expected {what} in [{low:g}, {high:g}], received values from {smallest:g} to "
+            f"{largest:g}."
+        )
+
+
+def integers(batch, expected, count, what):
+    """Raise ValueError if `batch` is not integers `(n, *expected)` in 0 .. count - 1."""
+    batch = np.asarray(batch)
+    _check_shape(batch, expected, what)
+    if not np.issubdtype(batch.dtype, np.integer):
+        raise ValueError(f"Expected integer {what}, received dtype {batch.dtype}.")
+    if not 0 <= batch.min() <= batch.max() < count:
+        raise ValueError(
+            f"Expected {what} in 0 .. {count - 1}, received values from {batch.min()} to "
+            f"{batch.max()}."
+        )
+
+
+def _check_shape(batch, expected, what):
+    if batch.shape[:1] == (0,):
+        raise ValueError(f"The data set is empty: received {what} of shape {batch.shape}.")
+    if expected is None:
+        return
+    received = batch.shape[1:]
+    fits = len(received) == len(expected) and all(
+        side in (None, size) for side, size in zip(expected, received, strict=True)
+    )
+    if not fits:
+        sides = ", ".join("any" if side is None else str(side) for side in expected)
+        hint = ""
+        if len(expected) == 3 and batch.ndim == 3 and received == tuple(expected[:2]):
+            hint = " Add the channel axis: images[..., None]."
+        elif len(expected) == 3 and batch.ndim == 4:
+            if received[0] == expected[-1] != received[-1]:
+                hint = " Channels come last: numpy.moveaxis(images, 1, -1)."
+        raise ValueError(
+            f"Expected {what} of shape (batch, {sides}), received {batch.shape}.{hint}"
+        )
+
+
+def _finite_range(batch, what):
+    """The least and the largest value, or a ValueError if they are not finite."""
+    low, high = float(batch.min()), float(batch.max())
+    if np.isnan(low) or np.isnan(high):
+        rows = int(np.isnan(batch).any(axis=tuple(range(1, batch.ndim))).sum())
+        raise ValueError(f"The {what} hold NaN: {rows} of {len(batch)} {what} checked.")
+    if not np.isfinite([low, high]).all():
+        raise ValueError(f"The {what} hold infinite values.")
+    return low, high
 
 
 def labels(values, count):

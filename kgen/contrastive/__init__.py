@@ -6,7 +6,6 @@ from kgen.contrastive.cpc import CPC as CPC
 from kgen.contrastive.exemplar_metric import ExemplarMetric as ExemplarMetric
 from kgen.contrastive.exemplar_network import ExemplarNetwork as ExemplarNetwork
 from kgen.contrastive.moco import MoCo as MoCo
-from kgen.contrastive.neighbours import NeighbourIndex as NeighbourIndex
 from kgen.contrastive.npid import NPID as NPID
 from kgen.contrastive.simclr import SimCLR as SimCLR
 from kgen.contrastive.simsiam import SimSiam as SimSiam

@@ -4,10 +4,10 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.contrastive import losses
-from kgen.contrastive.replicas import gather
-from kgen.contrastive.views import TwoViews
-from kgen.networks import contrastive_encoder, projection_head
+from kgen.contrastive.parts.views import TwoViews
+from kgen.losses import contrastive as losses
+from kgen.networks import projection_head
+from kgen.replicas import gather
 from kgen.training import ObjectiveModel
 
 
@@ -36,30 +36,17 @@ class BarlowTwins(TwoViews, ObjectiveModel):
     Redundancy Reduction", eq. 1 and 2.
     """
 
+    default_projection_dim = 256
+
     def __init__(self, encoder, projector, *, weight=5e-3, **kwargs):
         super().__init__(**kwargs)
         self._set_parts(encoder, projector)
         self.weight = checks.at_least("weight", weight, 0.0)
-        self.build()
 
-    @classmethod
-    def for_images(
-        cls, image_shape, *, embedding_dim=128, projection_dim=256, stem_strides=1, **kwargs
-    ):
-        """A Barlow Twins with a small convolutional encoder.
-
-        Args:
-            image_shape: `(height, width, channels)`.
-            embedding_dim: int, size of the encoder's vectors.
-            projection_dim: int, size of the projector's.
-            stem_strides: int, of the encoder; see `kgen.networks.contrastive_encoder`.
-            **kwargs: `weight`, `seed`, `name`, `dtype`.
-        """
-        encoder = contrastive_encoder(image_shape, embedding_dim, stem_strides=stem_strides)
-        projector = projection_head(
-            embedding_dim, (projection_dim,), projection_dim, use_bias=False
-        )
-        return cls(encoder, projector, **kwargs)
+    @staticmethod
+    def default_projector(embedding_dim, projection_dim):
+        """One hidden layer, and an output without bias, which the loss would not see."""
+        return projection_head(embedding_dim, (projection_dim,), projection_dim, use_bias=False)
 
     def objective(self, x, y=None, training=False):
         """The loss of the batch, the same for each of its images."""

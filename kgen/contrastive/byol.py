@@ -5,9 +5,9 @@ import tensorflow as tf
 
 from kgen import checks
 from kgen.averages import AveragedWeights
-from kgen.contrastive import losses
-from kgen.contrastive.views import TwoViews
-from kgen.networks import contrastive_encoder, prediction_head, projection_head
+from kgen.contrastive.parts.views import TwoViews
+from kgen.losses import contrastive as losses
+from kgen.networks import prediction_head
 from kgen.training import ObjectiveModel
 
 
@@ -16,14 +16,14 @@ class BYOL(TwoViews, ObjectiveModel):
     """BYOL (Grill et al. 2020): predict what an average of oneself makes of the other view.
 
         p = predictor(projector(encoder(view)))
-        t = projector'(encoder'(view)),    w' <- momentum w' + (1 - momentum) w
+        t = projector'(encoder'(view)),    w' <- momentum w' + (1 - ema_decay) w
         loss = 2 - 2 cos(p_1, t_2) + 2 - 2 cos(p_2, t_1)
 
     Args:
         encoder: keras.Model from images to vectors.
         projector: keras.Model from these vectors to vectors.
         predictor: keras.Model from the projector's vectors to vectors of the same size.
-        momentum: float in [0, 1]; constant, where the paper lets it grow to 1.
+        ema_decay: float in [0, 1]; constant, where the paper lets it grow to 1.
         **kwargs: `seed`, `name`, `dtype`.
 
     Raises:
@@ -37,32 +37,26 @@ class BYOL(TwoViews, ObjectiveModel):
     Learning", eq. 1 and 2.
     """
 
-    def __init__(self, encoder, projector, predictor, *, momentum=0.99, **kwargs):
+    def __init__(self, encoder, projector, predictor, *, ema_decay=0.99, **kwargs):
         super().__init__(**kwargs)
         self._set_parts(encoder, projector)
         self.predictor = checks.predictor(predictor, projector)
-        self.momentum = checks.probability("momentum", momentum)
+        self.ema_decay = checks.probability("ema_decay", ema_decay)
         self._target_encoder = AveragedWeights(self, encoder, "target_encoder")
         self._target_projector = AveragedWeights(self, projector, "target_projector")
-        self.build()
 
     @classmethod
-    def for_images(
-        cls, image_shape, *, embedding_dim=128, projection_dim=64, stem_strides=1, **kwargs
-    ):
-        """A BYOL with a small convolutional encoder.
+    def from_config(cls, config, custom_objects=None):
+        """The inverse of `get_config`; files of kgen 0.1 call `ema_decay` `momentum`."""
+        config = dict(config)
+        if "momentum" in config:
+            config["ema_decay"] = config.pop("momentum")
+        return super().from_config(config, custom_objects=custom_objects)
 
-        Args:
-            image_shape: `(height, width, channels)`.
-            embedding_dim: int, size of the encoder's vectors.
-            projection_dim: int, size of the projector's.
-            stem_strides: int, of the encoder; see `kgen.networks.contrastive_encoder`.
-            **kwargs: `momentum`, `seed`, `name`, `dtype`.
-        """
-        encoder = contrastive_encoder(image_shape, embedding_dim, stem_strides=stem_strides)
-        projector = projection_head(embedding_dim, (embedding_dim,), projection_dim)
-        predictor = prediction_head(projection_dim, embedding_dim)
-        return cls(encoder, projector, predictor, **kwargs)
+    @classmethod
+    def _make_parts(cls, image_shape, embedding_dim, projection_dim, encoder, projector):
+        parts = super()._make_parts(image_shape, embedding_dim, projection_dim, encoder, projector)
+        return *parts, prediction_head(projection_dim, embedding_dim)
 
     def objective(self, x, y=None, training=False):
         """The squared distance of the normalized vectors, the sum over both directions."""
@@ -78,5 +72,5 @@ class BYOL(TwoViews, ObjectiveModel):
 
     def after_step(self):
         """Move the target networks' weights towards the online networks'."""
-        self._target_encoder.move(self.momentum)
-        self._target_projector.move(self.momentum)
+        self._target_encoder.move(self.ema_decay)
+        self._target_projector.move(self.ema_decay)

@@ -5,15 +5,16 @@ import numpy as np
 import tensorflow as tf
 
 from kgen import checks
-from kgen.contrastive import losses
-from kgen.contrastive.replicas import first_row, gather
-from kgen.contrastive.views import Representation, normalized
+from kgen.losses import contrastive as losses
 from kgen.networks import cpc_context, patch_encoder
+from kgen.replicas import first_row, gather
 from kgen.training import ObjectiveModel
+from kgen.verbs import Projection
+from kgen.verbs.representation import normalized
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class CPC(Representation, ObjectiveModel):
+class CPC(Projection, ObjectiveModel):
     """Contrastive predictive coding (van den Oord et al. 2018): the rows below, from those above.
 
         z[r, c] = encoder(patch at row r, column c)      overlapping patches on a grid
@@ -52,6 +53,7 @@ class CPC(Representation, ObjectiveModel):
         super().__init__(**kwargs)
         self.encoder = checks.vector_network("encoder", encoder)
         self.image_shape = checks.image_shape(image_shape)
+        self.data_spec = self.image_spec
         self.stride = checks.positive_integer("stride", stride)
         self.num_steps = checks.positive_integer("num_steps", num_steps)
         self.temperature = checks.positive_number("temperature", temperature)
@@ -63,10 +65,19 @@ class CPC(Representation, ObjectiveModel):
             )
             for step in range(1, num_steps + 1)
         ]
-        self.build()
 
     @classmethod
-    def for_images(cls, image_shape, *, patch_size=None, stride=None, embedding_dim=128, **kwargs):
+    def for_images(
+        cls,
+        image_shape,
+        *,
+        patch_size=None,
+        stride=None,
+        embedding_dim=128,
+        encoder=patch_encoder,
+        context=cpc_context,
+        **kwargs,
+    ):
         """A CPC with small networks.
 
         Args:
@@ -74,6 +85,8 @@ class CPC(Representation, ObjectiveModel):
             patch_size: int, pixels; about two sevenths of the smaller side by default.
             stride: int, pixels from one patch to the next; half of `patch_size` by default.
             embedding_dim: int, size of the encoder's and the context's vectors.
+            encoder: function `(patch_shape, embedding_dim) -> keras.Model` from `kgen.networks`.
+            context: function `(rows, columns, embedding_dim) -> keras.Model` likewise.
             **kwargs: `num_steps`, `temperature`, `seed`, `name`, `dtype`.
         """
         image_shape = checks.image_shape(image_shape)
@@ -82,11 +95,10 @@ class CPC(Representation, ObjectiveModel):
         if stride is None:
             stride = max(1, checks.positive_integer("patch_size", patch_size) // 2)
         checks.positive_integer("stride", stride)
-        encoder = patch_encoder((patch_size, patch_size, image_shape[-1]), embedding_dim)
+        patches = encoder((patch_size, patch_size, image_shape[-1]), embedding_dim)
         # At least one row and column: the constructor says what a larger patch lacks.
         grid = [max(1, (side - patch_size) // stride + 1) for side in image_shape[:2]]
-        context = cpc_context((*grid, embedding_dim))
-        return cls(encoder, context, image_shape, stride=stride, **kwargs)
+        return cls(patches, context((*grid, embedding_dim)), image_shape, stride=stride, **kwargs)
 
     def _grid(self):
         """The shape `(rows, columns, dim)` of an image's vectors."""
@@ -146,7 +158,7 @@ class CPC(Representation, ObjectiveModel):
         )
         return tf.reduce_mean(tf.reshape(values, shape[:3]), axis=[1, 2])
 
-    def features(self, images, training=False):
+    def features(self, images, *, training=False):
         """The mean of the encoder's vectors over the grid.
 
         Args:

@@ -3,11 +3,11 @@
 import keras
 import tensorflow as tf
 
-from kgen.contrastive import losses
-from kgen.contrastive.replicas import first_row, gather
-from kgen.contrastive.views import TwoViews, normalized
-from kgen.networks import contrastive_encoder, projection_head
+from kgen.contrastive.parts.views import TwoViews
+from kgen.losses import contrastive as losses
+from kgen.replicas import first_row, gather
 from kgen.training import ObjectiveModel
+from kgen.verbs.representation import normalized
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -24,7 +24,7 @@ class ExemplarMetric(TwoViews, ObjectiveModel):
         projector: keras.Model from these vectors to vectors.
         metric: function `(embeddings, labels)` that gives one loss an example, such as
             `semi_hard_triplet`, `all_pairs_margin_contrastive` or `labelled_nt_xent` of
-            `kgen.contrastive.losses`. One's own is registered with
+            `kgen.losses.contrastive`. One's own is registered with
             `keras.saving.register_keras_serializable` to be saved.
         **kwargs: `seed`, `name`, `dtype`.
 
@@ -43,27 +43,9 @@ class ExemplarMetric(TwoViews, ObjectiveModel):
         if not callable(metric):
             raise ValueError(
                 f"metric must be a function (embeddings, labels), received {metric!r}. "
-                "kgen.contrastive.losses has three."
+                "kgen.losses.contrastive has three."
             )
         self.metric = metric
-        self.build()
-
-    @classmethod
-    def for_images(
-        cls, image_shape, *, embedding_dim=128, projection_dim=64, stem_strides=1, **kwargs
-    ):
-        """An exemplar metric with a small convolutional encoder.
-
-        Args:
-            image_shape: `(height, width, channels)`.
-            embedding_dim: int, size of the encoder's vectors.
-            projection_dim: int, size of the projector's.
-            stem_strides: int, of the encoder; see `kgen.networks.contrastive_encoder`.
-            **kwargs: `metric`, `seed`, `name`, `dtype`.
-        """
-        encoder = contrastive_encoder(image_shape, embedding_dim, stem_strides=stem_strides)
-        projector = projection_head(embedding_dim, (embedding_dim,), projection_dim)
-        return cls(encoder, projector, **kwargs)
 
     def objective(self, x, y=None, training=False):
         """The metric's loss, the mean over both views of an image."""

@@ -3,14 +3,14 @@
 import keras
 import tensorflow as tf
 
-from kgen import checks
-from kgen.contrastive.views import Representation
+from kgen import checks, specs
+from kgen.contrastive.parts.views import Encoded
 from kgen.networks import contrastive_encoder
 from kgen.training import ObjectiveModel
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class ExemplarNetwork(Representation, ObjectiveModel):
+class ExemplarNetwork(Encoded, ObjectiveModel):
     """Exemplar networks (Dosovitskiy et al. 2014): each image is a class of its own.
 
         logits = W encoder(view) + b,    loss = -log softmax(logits)[index of the image]
@@ -32,37 +32,30 @@ class ExemplarNetwork(Representation, ObjectiveModel):
     """
 
     terms = ("loss", "accuracy")
-    uses_labels = True
 
     def __init__(self, encoder, num_instances, **kwargs):
         super().__init__(**kwargs)
         self._set_encoder(encoder)
         self.num_instances = checks.integer_at_least("num_instances", num_instances, 2)
+        numbers = specs.Labels(num_instances, meaning="number of each image")
+        self.data_spec = (self.image_spec, numbers)
         self._classes = keras.layers.Dense(num_instances, name="instances", dtype=self.dtype_policy)
         self._classes.build(encoder.output_shape)
-        self.build()
 
     @classmethod
-    def for_images(cls, image_shape, num_instances, *, embedding_dim=128, stem_strides=1, **kwargs):
+    def for_images(
+        cls, image_shape, *, num_instances, embedding_dim=128, encoder=contrastive_encoder, **kwargs
+    ):
         """An exemplar network with a small convolutional encoder.
 
         Args:
             image_shape: `(height, width, channels)`.
             num_instances: int, how many images there are.
             embedding_dim: int, size of the encoder's vectors.
-            stem_strides: int, of the encoder; see `kgen.networks.contrastive_encoder`.
+            encoder: function `(image_shape, embedding_dim) -> keras.Model` from `kgen.networks`.
             **kwargs: `seed`, `name`, `dtype`.
         """
-        return cls(
-            contrastive_encoder(image_shape, embedding_dim, stem_strides=stem_strides),
-            num_instances,
-            **kwargs,
-        )
-
-    @property
-    def num_classes(self):
-        """As many as there are images: what the labels of a batch are checked against."""
-        return self.num_instances
+        return cls(encoder(image_shape, embedding_dim), num_instances, **kwargs)
 
     def objective(self, x, y=None, training=False):
         """Cross entropy in nats, and whether the image was recognized (0 or 1)."""

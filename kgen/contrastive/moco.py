@@ -5,11 +5,11 @@ import tensorflow as tf
 
 from kgen import checks
 from kgen.averages import AveragedWeights
-from kgen.contrastive import losses
-from kgen.contrastive.replicas import gather
-from kgen.contrastive.views import TwoViews, normalized
-from kgen.networks import contrastive_encoder, projection_head
+from kgen.contrastive.parts.views import TwoViews
+from kgen.losses import contrastive as losses
+from kgen.replicas import gather
 from kgen.training import ObjectiveModel
+from kgen.verbs.representation import normalized
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -17,7 +17,7 @@ class MoCo(TwoViews, ObjectiveModel):
     """Momentum Contrast (He et al. 2020): an image's other view among a queue of earlier ones.
 
         q = normalized projector(encoder(first view))
-        k = the same of the second view, by averaged weights: w' <- momentum w' + (1 - momentum) w
+        k = the same of the second view, by averaged weights: w' <- momentum w' + (1 - ema_decay) w
         loss = -log( exp(q . k / t) / (exp(q . k / t) + sum over the queue exp(q . n / t)) )
 
     After each step the keys of the batch, of all replicas, enter the queue and as many of the
@@ -27,7 +27,7 @@ class MoCo(TwoViews, ObjectiveModel):
         encoder: keras.Model from images to vectors.
         projector: keras.Model from these vectors to vectors.
         queue_size: int, a multiple of the batch size, over all replicas.
-        momentum: float in [0, 1].
+        ema_decay: float in [0, 1].
         temperature: float > 0, t.
         **kwargs: `seed`, `name`, `dtype`.
 
@@ -50,14 +50,14 @@ class MoCo(TwoViews, ObjectiveModel):
         projector,
         *,
         queue_size=4096,
-        momentum=0.99,
+        ema_decay=0.99,
         temperature=0.07,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self._set_parts(encoder, projector)
         self.queue_size = checks.positive_integer("queue_size", queue_size)
-        self.momentum = checks.probability("momentum", momentum)
+        self.ema_decay = checks.probability("ema_decay", ema_decay)
         self.temperature = checks.positive_number("temperature", temperature)
         self._key_encoder = AveragedWeights(self, encoder, "key_encoder")
         self._key_projector = AveragedWeights(self, projector, "key_projector")
@@ -72,24 +72,23 @@ class MoCo(TwoViews, ObjectiveModel):
         )
         start = tf.random.stateless_normal((queue_size, dim), (self.seed, 0))
         self.queue.assign(tf.math.l2_normalize(start, axis=-1))
-        self.build()
 
     @classmethod
-    def for_images(
-        cls, image_shape, *, embedding_dim=128, projection_dim=64, stem_strides=1, **kwargs
-    ):
-        """A MoCo with a small convolutional encoder and a projector of one hidden layer.
+    def from_config(cls, config, custom_objects=None):
+        """The inverse of `get_config`; files of kgen 0.1 call `ema_decay` `momentum`."""
+        config = dict(config)
+        if "momentum" in config:
+            config["ema_decay"] = config.pop("momentum")
+        return super().from_config(config, custom_objects=custom_objects)
 
-        Args:
-            image_shape: `(height, width, channels)`.
-            embedding_dim: int, size of the encoder's vectors.
-            projection_dim: int, size of the projector's.
-            stem_strides: int, of the encoder; see `kgen.networks.contrastive_encoder`.
-            **kwargs: `queue_size`, `momentum`, `temperature`, `seed`, `name`, `dtype`.
-        """
-        encoder = contrastive_encoder(image_shape, embedding_dim, stem_strides=stem_strides)
-        projector = projection_head(embedding_dim, (embedding_dim,), projection_dim)
-        return cls(encoder, projector, **kwargs)
+    def check_batch(self, x, y, *, size, count, training):
+        """Refuse what `TwoViews` refuses, and a training batch that does not divide the queue."""
+        super().check_batch(x, y, size=size, count=count, training=training)
+        if training and self.queue_size % size:
+            raise ValueError(
+                f"A batch of {size} does not divide the queue of MoCo, queue_size="
+                f"{self.queue_size}. Use a queue_size that is a multiple of the batch size."
+            )
 
     def objective(self, x, y=None, training=False):
         """InfoNCE in nats; a training step also moves the queue."""
@@ -109,5 +108,5 @@ class MoCo(TwoViews, ObjectiveModel):
 
     def after_step(self):
         """Move the key networks' weights towards the query networks'."""
-        self._key_encoder.move(self.momentum)
-        self._key_projector.move(self.momentum)
+        self._key_encoder.move(self.ema_decay)
+        self._key_projector.move(self.ema_decay)

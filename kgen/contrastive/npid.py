@@ -3,12 +3,12 @@
 import keras
 import tensorflow as tf
 
-from kgen import checks
-from kgen.contrastive import losses
-from kgen.contrastive.replicas import gather
-from kgen.contrastive.views import Projected, normalized
-from kgen.networks import contrastive_encoder, projection_head
+from kgen import checks, specs
+from kgen.contrastive.parts.views import Projected
+from kgen.losses import contrastive as losses
+from kgen.replicas import gather
 from kgen.training import ObjectiveModel
+from kgen.verbs.representation import normalized
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -38,14 +38,14 @@ class NPID(Projected, ObjectiveModel):
     Discrimination", eq. 2 and section 3.1.
     """
 
-    uses_labels = True
-
     def __init__(
         self, encoder, projector, num_instances, *, bank_momentum=0.5, temperature=0.07, **kwargs
     ):
         super().__init__(**kwargs)
         self._set_parts(encoder, projector)
         self.num_instances = checks.integer_at_least("num_instances", num_instances, 2)
+        numbers = specs.Labels(num_instances, meaning="number of each image")
+        self.data_spec = (self.image_spec, numbers)
         self.bank_momentum = checks.probability("bank_momentum", bank_momentum)
         self.temperature = checks.positive_number("temperature", temperature)
         self.bank = self.add_weight(
@@ -57,37 +57,6 @@ class NPID(Projected, ObjectiveModel):
             aggregation="only_first_replica",
         )
         self.bank.assign(normalized(tf.random.stateless_normal(self.bank.shape, (self.seed, 0))))
-        self.build()
-
-    @classmethod
-    def for_images(
-        cls,
-        image_shape,
-        num_instances,
-        *,
-        embedding_dim=128,
-        projection_dim=64,
-        stem_strides=1,
-        **kwargs,
-    ):
-        """Instance discrimination with a small convolutional encoder.
-
-        Args:
-            image_shape: `(height, width, channels)`.
-            num_instances: int, how many images there are.
-            embedding_dim: int, size of the encoder's vectors.
-            projection_dim: int, size of the bank's vectors.
-            stem_strides: int, of the encoder; see `kgen.networks.contrastive_encoder`.
-            **kwargs: `bank_momentum`, `temperature`, `seed`, `name`, `dtype`.
-        """
-        encoder = contrastive_encoder(image_shape, embedding_dim, stem_strides=stem_strides)
-        projector = projection_head(embedding_dim, (embedding_dim,), projection_dim)
-        return cls(encoder, projector, num_instances, **kwargs)
-
-    @property
-    def num_classes(self):
-        """As many as there are images: what the labels of a batch are checked against."""
-        return self.num_instances
 
     def objective(self, x, y=None, training=False):
         """Cross entropy in nats; a training step also moves the bank's vectors of the batch."""

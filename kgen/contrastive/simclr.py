@@ -3,10 +3,9 @@
 import keras
 
 from kgen import checks
-from kgen.contrastive import losses
-from kgen.contrastive.replicas import first_row, gather
-from kgen.contrastive.views import TwoViews
-from kgen.networks import contrastive_encoder, projection_head
+from kgen.contrastive.parts.views import TwoViews
+from kgen.losses import contrastive as losses
+from kgen.replicas import first_row, gather
 from kgen.training import ObjectiveModel
 
 
@@ -15,7 +14,7 @@ class SimCLR(TwoViews, ObjectiveModel):
     """SimCLR (Chen et al. 2020): an image's other view among all views of the batch.
 
         h = encoder(view),    z = projector(h)
-        loss = NT-Xent(z_1, z_2): see `kgen.contrastive.losses.nt_xent`
+        loss = NT-Xent(z_1, z_2): see `kgen.losses.contrastive.nt_xent`
 
     The negatives are the other images of the whole batch, on all replicas. What is learned is h;
     the projector is thrown away.
@@ -39,24 +38,6 @@ class SimCLR(TwoViews, ObjectiveModel):
         super().__init__(**kwargs)
         self._set_parts(encoder, projector)
         self.temperature = checks.positive_number("temperature", temperature)
-        self.build()
-
-    @classmethod
-    def for_images(
-        cls, image_shape, *, embedding_dim=128, projection_dim=64, stem_strides=1, **kwargs
-    ):
-        """A SimCLR with a small convolutional encoder and a projector of one hidden layer.
-
-        Args:
-            image_shape: `(height, width, channels)`.
-            embedding_dim: int, size of the encoder's vectors.
-            projection_dim: int, size of the projector's.
-            stem_strides: int, of the encoder; see `kgen.networks.contrastive_encoder`.
-            **kwargs: `temperature`, `seed`, `name`, `dtype`.
-        """
-        encoder = contrastive_encoder(image_shape, embedding_dim, stem_strides=stem_strides)
-        projector = projection_head(embedding_dim, (embedding_dim,), projection_dim)
-        return cls(encoder, projector, **kwargs)
 
     def objective(self, x, y=None, training=False):
         """NT-Xent in nats, the mean over both views of an image."""

@@ -4,9 +4,9 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.contrastive import losses
-from kgen.contrastive.views import TwoViews
-from kgen.networks import contrastive_encoder, prediction_head, projection_head
+from kgen.contrastive.parts.views import TwoViews
+from kgen.losses import contrastive as losses
+from kgen.networks import prediction_head, projection_head
 from kgen.training import ObjectiveModel
 
 
@@ -35,33 +35,26 @@ class SimSiam(TwoViews, ObjectiveModel):
     Reference: Chen & He 2021, "Exploring Simple Siamese Representation Learning", eq. 1-4.
     """
 
+    default_projection_dim = 128
+
     def __init__(self, encoder, projector, predictor, *, stop_gradient=True, **kwargs):
         super().__init__(**kwargs)
         self._set_parts(encoder, projector)
         self.predictor = checks.predictor(predictor, projector)
         self.stop_gradient = stop_gradient
-        self.build()
 
-    @classmethod
-    def for_images(
-        cls, image_shape, *, embedding_dim=128, projection_dim=128, stem_strides=1, **kwargs
-    ):
-        """A SimSiam with a small convolutional encoder.
-
-        Args:
-            image_shape: `(height, width, channels)`.
-            embedding_dim: int, size of the encoder's vectors.
-            projection_dim: int, size of the projector's; the predictor's hidden layer has a
-                quarter of it, as in the paper.
-            stem_strides: int, of the encoder; see `kgen.networks.contrastive_encoder`.
-            **kwargs: `stop_gradient`, `seed`, `name`, `dtype`.
-        """
-        encoder = contrastive_encoder(image_shape, embedding_dim, stem_strides=stem_strides)
-        projector = projection_head(
+    @staticmethod
+    def default_projector(embedding_dim, projection_dim):
+        """One hidden layer, and batch normalization of the output too."""
+        return projection_head(
             embedding_dim, (projection_dim,), projection_dim, normalize_output=True
         )
-        predictor = prediction_head(projection_dim, max(1, projection_dim // 4))
-        return cls(encoder, projector, predictor, **kwargs)
+
+    @classmethod
+    def _make_parts(cls, image_shape, embedding_dim, projection_dim, encoder, projector):
+        # The predictor's hidden layer has a quarter of the size, as in the paper.
+        parts = super()._make_parts(image_shape, embedding_dim, projection_dim, encoder, projector)
+        return *parts, prediction_head(projection_dim, max(1, projection_dim // 4))
 
     def objective(self, x, y=None, training=False):
         """The negative cosine, in [-1, 1], the mean over both directions."""

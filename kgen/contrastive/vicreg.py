@@ -1,13 +1,12 @@
 """VICReg."""
 
 import keras
-import tensorflow as tf
 
 from kgen import checks
-from kgen.contrastive import losses
-from kgen.contrastive.replicas import gather
-from kgen.contrastive.views import TwoViews
-from kgen.networks import contrastive_encoder, projection_head
+from kgen.contrastive.parts.views import TwoViews
+from kgen.losses import contrastive as losses
+from kgen.networks import projection_head
+from kgen.replicas import gather
 from kgen.training import ObjectiveModel
 
 
@@ -17,7 +16,7 @@ class VICReg(TwoViews, ObjectiveModel):
 
         loss = i inv(z_1, z_2) + v (var(z_1) + var(z_2)) + c (cov(z_1) + cov(z_2))
 
-    with inv, var and cov of `kgen.contrastive.losses`; var and cov are those of the whole batch, on
+    with inv, var and cov of `kgen.losses.contrastive`; var and cov are those of the whole batch, on
     all replicas.
 
     Args:
@@ -40,6 +39,8 @@ class VICReg(TwoViews, ObjectiveModel):
 
     terms = ("loss", "invariance", "variance", "covariance")
 
+    default_projection_dim = 256
+
     def __init__(
         self,
         encoder,
@@ -55,26 +56,11 @@ class VICReg(TwoViews, ObjectiveModel):
         self.invariance_weight = checks.at_least("invariance_weight", invariance_weight, 0.0)
         self.variance_weight = checks.at_least("variance_weight", variance_weight, 0.0)
         self.covariance_weight = checks.at_least("covariance_weight", covariance_weight, 0.0)
-        self.build()
 
-    @classmethod
-    def for_images(
-        cls, image_shape, *, embedding_dim=128, projection_dim=256, stem_strides=1, **kwargs
-    ):
-        """A VICReg with a small convolutional encoder.
-
-        Args:
-            image_shape: `(height, width, channels)`.
-            embedding_dim: int, size of the encoder's vectors.
-            projection_dim: int, size of the projector's.
-            stem_strides: int, of the encoder; see `kgen.networks.contrastive_encoder`.
-            **kwargs: the weights, `seed`, `name`, `dtype`.
-        """
-        encoder = contrastive_encoder(image_shape, embedding_dim, stem_strides=stem_strides)
-        projector = projection_head(
-            embedding_dim, (projection_dim,), projection_dim, use_bias=False
-        )
-        return cls(encoder, projector, **kwargs)
+    @staticmethod
+    def default_projector(embedding_dim, projection_dim):
+        """One hidden layer, and an output without bias, which the loss would not see."""
+        return projection_head(embedding_dim, (projection_dim,), projection_dim, use_bias=False)
 
     def objective(self, x, y=None, training=False):
         """The three terms without their weights, and their weighted sum."""
@@ -83,9 +69,6 @@ class VICReg(TwoViews, ObjectiveModel):
         all_first, all_second = gather(first), gather(second)
         variance = losses.vicreg_variance(all_first) + losses.vicreg_variance(all_second)
         covariance = losses.vicreg_covariance(all_first) + losses.vicreg_covariance(all_second)
-        variance, covariance = (
-            tf.fill(tf.shape(invariance), value) for value in (variance, covariance)
-        )
         loss = (
             self.invariance_weight * invariance
             + self.variance_weight * variance

@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.data.epoch import current_epoch
 from kgen.data.row_draws import RowDraws, drawing_by_row, row_keys
+from kgen.epochs import current_epoch
 from kgen.layers import RandomApply, RandomBlur, RandomResizedCrop
 
 

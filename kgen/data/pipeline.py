@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from kgen import checks
 from kgen.data.binarization import BINARIZATIONS, binarize_images
-from kgen.data.epoch import current_epoch
+from kgen.epochs import current_epoch
 
 # Decoded bytes that wait in the shuffle buffer of data streamed from disk.
 SHUFFLE_BUFFER_BYTES = 128 << 20

@@ -19,6 +19,7 @@ from kgen.evaluation.manifold import (
 )
 from kgen.evaluation.matching import matched_accuracy as matched_accuracy
 from kgen.evaluation.mixtures import mode_coverage as mode_coverage
+from kgen.evaluation.neighbours import NeighbourIndex as NeighbourIndex
 from kgen.evaluation.probes import class_balanced_subset as class_balanced_subset
 from kgen.evaluation.probes import knn_probe as knn_probe
 from kgen.evaluation.probes import linear_probe as linear_probe

@@ -13,8 +13,8 @@ import tensorflow as tf
 from keras import layers
 
 from kgen import checks, data
-from kgen.data.epoch import current_epoch
-from kgen.plots import replace_atomically
+from kgen.epochs import current_epoch
+from kgen.files import replace_atomically
 
 # A cached classifier must agree in it: raise it when the network or its training changes.
 _VERSION = 1

@@ -6,7 +6,7 @@ import numpy as np
 
 from kgen import checks
 from kgen.evaluation.features import describe, feature_batches
-from kgen.plots import replace_atomically
+from kgen.files import replace_atomically
 
 
 class FeatureStatistics:

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from kgen import checks
+from kgen.chunks import in_chunks
 from kgen.evaluation.features import labelled_batches
-from kgen.plots import in_chunks
 
 # Similarities and second moments are computed from blocks of so many numbers.
 _BLOCK_SIZE = 2**24

@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 
-from kgen import checks, heads
+from kgen import checks
 from kgen.evaluation.features import all_features, describe, image_batches
 from kgen.evaluation.frechet import FeatureStatistics, feature_statistics, frechet_distance
 from kgen.evaluation.inception import inception_score
 from kgen.evaluation.kernel import kernel_distance
 from kgen.evaluation.manifold import precision_recall_density_coverage
+from kgen.seeds import as_seed, fold_in
 
 
 def draw_samples(model, num_samples, *, labels=None, batch_size=500, seed=0):
@@ -21,7 +22,7 @@ def draw_samples(model, num_samples, *, labels=None, batch_size=500, seed=0):
         labels: for a model of labels, ints `(num_samples,)`, or None for its own choice.
         batch_size: int >= 1, samples a call.
         seed: int. The seed of batch i is the first number of
-            `heads.fold_in(heads.as_seed(seed), i, 0)`, so that draws with the seeds 0 and 1 have
+            `fold_in(as_seed(seed), i, 0)`, so that draws with the seeds 0 and 1 have
             nothing in common, not even shifted by a batch.
 
     Returns:
@@ -124,7 +125,7 @@ def sample_quality(
 
 def _folded(seed, index):
     # The first number of a folded seed does not depend on what was folded in last.
-    return int(heads.fold_in(heads.as_seed(seed), index, 0)[0])
+    return int(fold_in(as_seed(seed), index, 0)[0])
 
 
 def _over_draws(figures, what):

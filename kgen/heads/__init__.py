@@ -18,12 +18,8 @@ from kgen.heads.posteriors import LogNormal as LogNormal
 from kgen.heads.posteriors import MixtureOfNormals as MixtureOfNormals
 from kgen.heads.posteriors import RelaxedOneHotCategorical as RelaxedOneHotCategorical
 from kgen.heads.priors import MixtureOfNormalsPrior as MixtureOfNormalsPrior
-from kgen.heads.priors import Prior as Prior
-from kgen.heads.priors import StandardLogNormal as StandardLogNormal
-from kgen.heads.priors import StandardNormal as StandardNormal
-from kgen.heads.priors import UniformRelaxedOneHot as UniformRelaxedOneHot
 from kgen.heads.priors import VampPrior as VampPrior
-from kgen.heads.sampling import as_seed as as_seed
-from kgen.heads.sampling import fold_in as fold_in
-from kgen.heads.sampling import sample_rows as sample_rows
-from kgen.heads.sampling import seed_rows as seed_rows
+from kgen.heads.standard_priors import Prior as Prior
+from kgen.heads.standard_priors import StandardLogNormal as StandardLogNormal
+from kgen.heads.standard_priors import StandardNormal as StandardNormal
+from kgen.heads.standard_priors import UniformRelaxedOneHot as UniformRelaxedOneHot

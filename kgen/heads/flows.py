@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from kgen import checks
-from kgen.heads.priors import Prior, StandardNormal
+from kgen.heads.standard_priors import Prior, StandardNormal
 from kgen.networks.autoregressive import masked_autoregressive
 
 tfb = tfp.bijectors

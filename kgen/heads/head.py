@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from kgen.heads.standard_priors import StandardNormal
+
 
 class Head:
     """A map from a tensor of parameters to a TFP distribution.
@@ -75,8 +77,6 @@ class Head:
 
     def default_prior(self, latent_dim):
         """Returns the prior for latents that this head makes as a posterior."""
-        from kgen.heads.priors import StandardNormal
-
         return StandardNormal(latent_dim)
 
     def get_config(self):

@@ -114,7 +114,7 @@ def completion_grid(model, images, labels=None, *, num_completions=4, known=0.5,
     # All completions in one call: each row has a seed of its own.
     repeated = np.repeat(images, num_completions, axis=0)
     given = None if labels is None else np.repeat(labels, num_completions)
-    completed = np.asarray(model.complete(repeated, mask, given, seed=seed))
+    completed = np.asarray(model.complete(repeated, mask=mask, labels=given, seed=seed))
     completed = completed.reshape(len(images), num_completions, *images.shape[1:])
     hidden = np.where(mask[..., None], images, np.float32(0.5))
     rows = np.concatenate([images[:, None], hidden[:, None], completed], axis=1)

@@ -4,11 +4,10 @@ import statistics
 
 import numpy as np
 
-from kgen.heads.sampling import seed_rows
+from kgen.chunks import in_chunks
 from kgen.plots.figures import rasterize
 from kgen.plots.grids import image_grid
-
-_CHUNK = 256
+from kgen.seeds import seed_rows
 
 
 def latent_traversal(model, *, image=None, num_steps=9, limit=2.5, dims=None):
@@ -67,7 +66,7 @@ def interpolation_grid(model, *, num_paths=8, num_steps=10, seed=0):
     start, end = model.sample_latents(rows[:num_paths]), model.sample_latents(rows[num_paths:])
     num_classes = getattr(model, "num_classes", None)
     labels = {} if num_classes is None else {"labels": np.arange(num_paths) % num_classes}
-    path = np.asarray(model.interpolate(start, end, num_steps=num_steps, **labels))
+    path = np.asarray(model.interpolate(start, end=end, num_steps=num_steps, **labels))
     return image_grid(path.reshape(-1, *path.shape[2:]), columns=num_steps)
 
 
@@ -171,12 +170,6 @@ def codes_of(model, images):
         f"Expected a model with the verb encode or embed. Received {type(model).__name__}, which "
         "has neither."
     )
-
-
-def in_chunks(function, inputs):
-    """Applies a verb to at most 256 rows at a time, which bounds the memory it takes."""
-    starts = range(0, len(inputs), _CHUNK)
-    return np.concatenate([np.asarray(function(inputs[at : at + _CHUNK])) for at in starts])
 
 
 def _to_plane(codes, projection):

@@ -126,7 +126,7 @@ def _augmentation(image_shape, flip):
 def _views(images, augmentation, views, config):
     numbers = np.arange(len(images)) if views == "instances" else None
     order = dict(batch_size=config.batch_size, shuffle=True, seed=config.seed)
-    dataset = data.from_arrays(images, numbers, drop_remainder=True, **order)
+    dataset = data.from_arrays((images, numbers), drop_remainder=True, **order)
     make = data.two_views if views == "two" else data.one_view
     return make(dataset, augmentation, seed=config.seed)
 
@@ -179,8 +179,7 @@ def _supervised(model, labelled, test, augmentation, fraction, config):
     # Few images are repeated, each time in other views: an epoch of one step takes as long as ten.
     order = np.tile(rows, -(-50 * config.batch_size // len(rows)))
     dataset = data.from_arrays(
-        images[order],
-        indices[order],
+        (images[order], indices[order]),
         batch_size=config.batch_size,
         shuffle=True,
         seed=config.seed,

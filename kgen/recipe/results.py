@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from kgen import plots, serving
+from kgen.files import replace_atomically
 
 
 @contextlib.contextmanager
@@ -70,7 +71,7 @@ def _without_folders(config):
 
 def write_json(path, content):
     """Write JSON under a temporary name, then rename: readers never see half a file."""
-    with plots.replace_atomically(path) as stream:
+    with replace_atomically(path) as stream:
         stream.write((json.dumps(content, indent=2) + "\n").encode())
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from kgen.endpoints import Endpoint
 from kgen.serving import graphs
 
 BOUNDARY_DTYPES = (tf.float32, tf.int32, tf.uint8, tf.string)
@@ -14,18 +15,23 @@ _RESERVED_NAMES = ("serving_default", "variables", "trainable_variables", "non_t
 
 
 @dataclasses.dataclass(frozen=True)
-class Endpoint:
-    """A traced endpoint.
+class TracedEndpoint:
+    """An endpoint of a model, traced.
 
     Attributes:
         name: name of the signature.
-        input_signature: one named `tf.TensorSpec` an input.
+        endpoint: what the model gave.
         function: the traced `tf.function`: takes the inputs in order, returns a dict of tensors.
     """
 
     name: str
-    input_signature: tuple[tf.TensorSpec, ...]
+    endpoint: Endpoint
     function: Callable[..., dict[str, tf.Tensor]]
+
+    @property
+    def input_signature(self) -> tuple[tf.TensorSpec, ...]:
+        """One named `tf.TensorSpec` per input."""
+        return tuple(self.endpoint.signature)
 
     @property
     def concrete_function(self):
@@ -33,7 +39,7 @@ class Endpoint:
         return self.function.get_concrete_function()
 
 
-def trace_endpoints(model) -> list[Endpoint]:
+def trace_endpoints(model) -> list[TracedEndpoint]:
     """Traces `model.endpoints()`, with autograph off, and checks each trace.
 
     TF Serving joins requests along dimension 0, so every input and output must have rank 1 or more
@@ -41,9 +47,8 @@ def trace_endpoints(model) -> list[Endpoint]:
     depend on its inputs alone.
 
     Args:
-        model: has a method `endpoints()` that returns a dict: name -> (function, input signature),
-            the first being the default. The input signature is a list of named `tf.TensorSpec`; the
-            function takes these tensors and returns a dict of tensors.
+        model: has a method `endpoints()` that returns a dict: name -> `kgen.Endpoint`, the first
+            being the default; or a pair of its function and its inputs.
 
     Returns:
         The endpoints in their order.
@@ -60,10 +65,10 @@ def trace_endpoints(model) -> list[Endpoint]:
     endpoints = model.endpoints()
     if not endpoints:
         raise ValueError(f"{type(model).__name__}.endpoints() returned no endpoint.")
-    return [_trace(name, *endpoint) for name, endpoint in endpoints.items()]
+    return [_trace(name, endpoint) for name, endpoint in endpoints.items()]
 
 
-def variables(endpoints: Sequence[Endpoint]) -> list[tf.Variable]:
+def variables(endpoints: Sequence[TracedEndpoint]) -> list[tf.Variable]:
     """The variables that the endpoints read, each once."""
     found = {
         id(variable): variable
@@ -73,19 +78,20 @@ def variables(endpoints: Sequence[Endpoint]) -> list[tf.Variable]:
     return list(found.values())
 
 
-def num_variable_bytes(endpoints: Sequence[Endpoint]) -> int:
+def num_variable_bytes(endpoints: Sequence[TracedEndpoint]) -> int:
     """The size of the variables that the endpoints read."""
     return sum(item.shape.num_elements() * item.dtype.size for item in variables(endpoints))
 
 
-def _trace(name: str, function: Callable, input_signature: Sequence[tf.TensorSpec]) -> Endpoint:
+def _trace(name: str, endpoint: Endpoint | tuple) -> TracedEndpoint:
     _check_name("endpoint", name)
     if name in _RESERVED_NAMES:
         raise ValueError(
             f"An endpoint cannot be called {name!r}. The first endpoint is published as "
             "'serving_default' too: put the natural default first."
         )
-    input_signature = tuple(input_signature)
+    endpoint = endpoint if isinstance(endpoint, Endpoint) else Endpoint(*endpoint)
+    input_signature = tuple(endpoint.signature)
     for spec in input_signature:
         if not isinstance(spec, tf.TensorSpec):
             raise TypeError(f"Endpoint {name!r}: expected tf.TensorSpec, received {spec!r}.")
@@ -100,7 +106,7 @@ def _trace(name: str, function: Callable, input_signature: Sequence[tf.TensorSpe
     if not names or len(set(names)) < len(names):
         raise ValueError(f"Endpoint {name!r}: expected inputs of unlike names, received {names}.")
 
-    traced = tf.function(function, input_signature=input_signature, autograph=False)
+    traced = tf.function(endpoint.function, input_signature=input_signature, autograph=False)
     try:
         concrete_function = traced.get_concrete_function()
     except Exception as error:
@@ -120,7 +126,7 @@ def _trace(name: str, function: Callable, input_signature: Sequence[tf.TensorSpe
             raise TypeError(f"Endpoint {name!r}, output {key!r}: not a tensor, but {tensor!r}.")
         check_boundary(f"Endpoint {name!r}, output {key!r}", tensor)
     graphs.check_servable(name, concrete_function.graph.as_graph_def())
-    return Endpoint(name, input_signature, traced)
+    return TracedEndpoint(name, endpoint, traced)
 
 
 def _check_name(what: str, name) -> None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kgen.serving import integrity, model_card, publishing, warmup
 from kgen.serving.endpoints import (
-    Endpoint,
+    TracedEndpoint,
     num_variable_bytes,
     trace_endpoints,
     variables,
@@ -67,7 +67,7 @@ def export(
             f"{warmup.MAX_RECORDS} warm-up requests that TF Serving accepts: give fewer."
         )
     inputs = [
-        (name, warmup.synthesize_inputs(endpoint.input_signature, batch_size))
+        (name, endpoint.endpoint.example(batch_size))
         for name, endpoint in named
         for batch_size in batch_sizes
     ]
@@ -90,7 +90,7 @@ def _checked_batch_sizes(batch_sizes: Sequence[int]) -> list[int]:
     return batch_sizes
 
 
-def _write_saved_model(folder: pathlib.Path, endpoints: Sequence[Endpoint]) -> None:
+def _write_saved_model(folder: pathlib.Path, endpoints: Sequence[TracedEndpoint]) -> None:
     # Without track(): it would store every weight a second time.
     archive = keras.export.ExportArchive()
     for endpoint in endpoints:
@@ -104,7 +104,7 @@ def _write_saved_model(folder: pathlib.Path, endpoints: Sequence[Endpoint]) -> N
         raise OSError(number, error.message) from error
 
 
-def _check_no_nan(endpoints: Sequence[Endpoint]) -> None:
+def _check_no_nan(endpoints: Sequence[TracedEndpoint]) -> None:
     # The outputs do not tell: relu(NaN) is 0.
     names = [
         variable.name

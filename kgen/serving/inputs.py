@@ -25,7 +25,7 @@ def complete(
             that has no name and no default.
         inputs: what was passed by name. An array with one dimension less than the input, such as a
             label or a mask for all, is repeated for each row. `seed` may be an int, or None
-            for a fresh one: row i is then `(seed, i)`, as in `kgen.heads.seed_rows`.
+            for a fresh one: row i is then `(seed, i)`, as in `kgen.seeds.seed_rows`.
 
     Returns:
         input name -> array, all of one number of rows.

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from kgen.serving import graphs
-from kgen.serving.endpoints import Endpoint
+from kgen.serving.endpoints import TracedEndpoint
 from kgen.serving.loading import run_requests
 
 # Both sides run the same kernels, but TensorFlow may fuse and reorder float32 sums otherwise:
@@ -21,7 +21,7 @@ _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
 def check_version(
     version_dir: pathlib.Path,
-    endpoints: Sequence[Endpoint],
+    endpoints: Sequence[TracedEndpoint],
     inputs: Sequence[tuple[str, Mapping[str, np.ndarray]]],
 ) -> None:
     """Runs a written version through the C++ loader and compares it with Python.
@@ -161,7 +161,9 @@ def _same_picture(first: bytes, second: bytes) -> bool:
     return first.shape == second.shape and np.abs(first - second).max(initial=0) <= 1
 
 
-def _run_in_python(endpoint: Endpoint, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _run_in_python(
+    endpoint: TracedEndpoint, arrays: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     tensors = [tf.constant(arrays[spec.name], spec.dtype) for spec in endpoint.input_signature]
     # TensorFloat-32 keeps 10 bits on a GPU, far coarser than the tolerance.
     enabled = tf.config.experimental.tensor_float_32_execution_enabled()
@@ -172,7 +174,7 @@ def _run_in_python(endpoint: Endpoint, arrays: Mapping[str, np.ndarray]) -> dict
         tf.config.experimental.enable_tensor_float_32_execution(enabled)
 
 
-def _tolerance(endpoint: Endpoint) -> float | None:
+def _tolerance(endpoint: TracedEndpoint) -> float | None:
     graph_def = endpoint.concrete_function.graph.as_graph_def()
     if graphs.is_random(graph_def) and tf.config.list_logical_devices("GPU"):
         return None

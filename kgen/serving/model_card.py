@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from kgen.serving import quantities
-from kgen.serving.endpoints import Endpoint, num_variable_bytes
+from kgen.serving.endpoints import TracedEndpoint, num_variable_bytes
 from kgen.version import __version__
 
 MODEL_CARD_FILE = pathlib.PurePath("assets.extra", "model_card.json")
@@ -19,7 +18,7 @@ MODEL_CARD_FILE = pathlib.PurePath("assets.extra", "model_card.json")
 def write(
     version_dir: pathlib.Path,
     model,
-    endpoints: Sequence[Endpoint],
+    endpoints: Sequence[TracedEndpoint],
     *,
     metrics: Mapping | None = None,
     config: Mapping | None = None,
@@ -29,7 +28,7 @@ def write(
     It holds `model` (the class), `versions` of kgen, Keras and TensorFlow, `variable_bytes` (the
     size of the weights), `signatures` (name ->
     `inputs` and `outputs`, each with dtype, shape, description, unit and range, see
-    `kgen.serving.quantities`), `metrics` and `config`. JSON has no NaN: such a figure is null.
+    `kgen.quantities`), `metrics` and `config`. JSON has no NaN: such a figure is null.
 
     Args:
         version_dir: folder of the version.
@@ -39,10 +38,9 @@ def write(
         config: what the model was trained with.
     """
 
-    def describe(name, tensor):
-        shape = tensor.shape.as_list()
-        known = quantities.describe(name, shape, model)
-        return {"dtype": tensor.dtype.name, "shape": shape, **known}
+    def describe(endpoint, name, tensor):
+        known = endpoint.meaning(name)
+        return {"dtype": tensor.dtype.name, "shape": tensor.shape.as_list(), **known}
 
     card = {
         "model": type(model).__name__,
@@ -55,10 +53,11 @@ def write(
         "signatures": {
             endpoint.name: {
                 "inputs": {
-                    spec.name: describe(spec.name, spec) for spec in endpoint.input_signature
+                    spec.name: describe(endpoint.endpoint, spec.name, spec)
+                    for spec in endpoint.input_signature
                 },
                 "outputs": {
-                    name: describe(name, tensor)
+                    name: describe(endpoint.endpoint, name, tensor)
                     for name, tensor in endpoint.concrete_function.structured_outputs.items()
                 },
             }

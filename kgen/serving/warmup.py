@@ -1,11 +1,12 @@
 """Synthetic requests: the warm-up file of an export, and the inputs of its check."""
 
 import pathlib
-import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
+
+from kgen.endpoints import Endpoint
 
 # Where TF Serving looks for it, and how many records it accepts.
 WARMUP_FILE = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")
@@ -15,12 +16,9 @@ MAX_RECORDS = 1000
 def synthesize_inputs(
     input_signature: Sequence[tf.TensorSpec], batch_size: int
 ) -> dict[str, np.ndarray]:
-    """Makes valid inputs for an endpoint, always the same.
+    """Makes valid inputs for a signature that is read from a folder, always the same.
 
-    float32 of rank 4 is 0 or 1: an image on the levels of every model. Other float32 is uniform in
-    [0.25, 0.75): a latent vector, a temperature. An int32 input
-    whose name ends in "seed" or "seeds" has the rows (0, i); any other int32 is 0, a label or
-    index that always exists. uint8 is 127, and a string is a PNG file of one gray pixel.
+    There only names say what an input is; see `kgen.Endpoint.example`.
 
     Args:
         input_signature: named specs with an open dimension 0.
@@ -29,23 +27,7 @@ def synthesize_inputs(
     Returns:
         input name -> array.
     """
-    return {spec.name: _synthesize(spec, batch_size) for spec in input_signature}
-
-
-def _synthesize(spec: tf.TensorSpec, batch_size: int) -> np.ndarray:
-    shape = (batch_size, *spec.shape.as_list()[1:])
-    if spec.dtype == tf.float32:
-        generator = np.random.default_rng(zlib.crc32(spec.name.encode()))
-        values = (0.25 + 0.5 * generator.random(shape)).astype(np.float32)
-        return np.round(values) if len(shape) == 4 else values
-    if spec.dtype == tf.uint8:
-        return np.full(shape, 127, np.uint8)
-    if spec.dtype == tf.string:
-        return np.full(shape, tf.io.encode_png(np.full((1, 1, 1), 127, np.uint8)).numpy(), object)
-    array = np.zeros(shape, np.int32)
-    if spec.name.endswith(("seed", "seeds")) and len(shape) == 2:
-        array[:, -1] = np.arange(batch_size)
-    return array
+    return Endpoint(None, list(input_signature)).example(batch_size)
 
 
 def write_warmup(

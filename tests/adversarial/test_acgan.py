@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from kgen import networks
-from kgen.adversarial import losses
 from kgen.adversarial.acgan import ACGAN
+from kgen.losses import adversarial as losses
 
 SHAPE = (4, 5, 1)
 IMAGES = np.random.RandomState(0).uniform(size=(6, *SHAPE)).astype("float32")
@@ -23,7 +23,9 @@ SMALL = dict(
 
 
 def acgan(**kwargs):
-    return ACGAN.for_images(SHAPE, 3, 2, embedding_dim=2, **{**SMALL, **kwargs})
+    return ACGAN.for_images(
+        SHAPE, num_classes=3, latent_dim=2, embedding_dim=2, **{**SMALL, **kwargs}
+    )
 
 
 def probabilities(model, images):
@@ -114,8 +116,8 @@ def test_learns_what_the_classes_are(tmp_path):
     images = (0.2 + 0.6 * labels[:, None, None, None] + noise).astype("float32")
     model = ACGAN.for_images(
         SHAPE,
-        2,
-        2,
+        num_classes=2,
+        latent_dim=2,
         embedding_dim=2,
         generator=functools.partial(networks.dense_generator, hidden_units=(16,)),
         discriminator=functools.partial(networks.dense_discriminator, hidden_units=(16,)),
@@ -126,7 +128,7 @@ def test_learns_what_the_classes_are(tmp_path):
     assert (model.classify(images).numpy().argmax(axis=1) == labels).mean() > 0.95
     np.testing.assert_allclose(tf.reduce_sum(model.classify(images), axis=1), 1, rtol=1e-5)
     # The classes' means are 0.6 apart; a generator that ignores labels has them 0 apart.
-    dark, bright = (tf.reduce_mean(model.sample(32, label, seed=0)) for label in (0, 1))
+    dark, bright = (tf.reduce_mean(model.sample(32, labels=label, seed=0)) for label in (0, 1))
     assert bright - dark > 0.3
     assert model.predict(images, verbose=0).shape == (256,)
 
@@ -138,7 +140,7 @@ def test_learns_what_the_classes_are(tmp_path):
 
 def test_the_default_reader_has_no_moving_means():
     """They mix real and generated images, and `classify` would use them."""
-    model = ACGAN.for_images(SHAPE, 3, 2, generator=SMALL["generator"])
+    model = ACGAN.for_images(SHAPE, num_classes=3, latent_dim=2, generator=SMALL["generator"])
     kinds = {type(layer).__name__ for layer in model.discriminator._flatten_layers()}
     assert "LayerNormalization" in kinds and "BatchNormalization" not in kinds
 
@@ -160,7 +162,7 @@ def test_errors():
     with pytest.raises(ValueError, match=r"gives images of shape \(4, 5, 1\), but"):
         ACGAN(model.generator, networks.dense_discriminator((3, 3, 1), 4), num_classes=3)
     with pytest.raises(ValueError, match="num_classes"):
-        ACGAN.for_images(SHAPE, 1)
+        ACGAN.for_images(SHAPE, num_classes=1)
     with pytest.raises(ValueError, match="class_weight"):
         acgan(class_weight=-1.0)
     model.compile()
@@ -169,4 +171,4 @@ def test_errors():
     with pytest.raises(ValueError, match="labels in 0 .. 2"):
         model.fit(IMAGES, LABELS + 1, verbose=0)
     with pytest.raises(ValueError, match="labels in 0 .. 2"):
-        model.sample(2, 3)
+        model.sample(2, labels=3)

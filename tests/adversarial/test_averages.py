@@ -15,7 +15,7 @@ from adversarial.players import (
 from replicas import two_replicas
 
 import kgen
-from kgen import adversarial, callbacks, networks, serving
+from kgen import callbacks, losses, networks, serving
 
 
 def adam():
@@ -156,10 +156,13 @@ def test_two_replicas_average_like_one_device(model_class):
         keras.utils.set_random_seed(0)
         # A penalty at the real points draws no noise either.
         model = model_class(
-            *dense_players(), penalty=adversarial.r1_penalty, ema_decay=0.5, discriminator_steps=1
+            *dense_players(),
+            penalty=losses.penalties.r1_penalty,
+            ema_decay=0.5,
+            discriminator_steps=1,
         )
         model.latents = lambda batch_size, seed: tf.fill((batch_size, 2), 0.5)
-        model.compile(sgd(), sgd())
+        model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd())
         return model
 
     alone = build()

@@ -19,7 +19,7 @@ def generator(latent_dim, image_shape):
 
 
 def build(**kwargs):
-    return BEGAN.for_images(SHAPE, 2, generator=generator, **SMALL, **kwargs)
+    return BEGAN.for_images(SHAPE, latent_dim=2, generator=generator, **SMALL, **kwargs)
 
 
 def error(model, images):
@@ -111,7 +111,7 @@ def test_k_moves_once_a_discriminator_step_and_stays_float32():
         return move(*errors)
 
     model._imbalance = noted
-    model.compile("sgd", "sgd", run_eagerly=True)
+    model.compile(generator_optimizer="sgd", discriminator_optimizer="sgd", run_eagerly=True)
     # Far from what a new autoencoder makes, so that k rises.
     model.fit(np.ones_like(IMAGES), batch_size=6, verbose=0)
     assert len(seen) == 2
@@ -134,7 +134,11 @@ def test_players_own_their_weights():
     assert {id(v) for v in players} == {id(v) for v in model.trainable_variables}
     assert len(players) == len(model.trainable_variables)
     before = model.generator.get_weights()
-    model.compile("sgd", keras.optimizers.SGD(0.0), run_eagerly=True)
+    model.compile(
+        generator_optimizer="sgd",
+        discriminator_optimizer=keras.optimizers.SGD(0.0),
+        run_eagerly=True,
+    )
     critic = model.discriminator.get_weights()
     model.fit(IMAGES, verbose=0)
     assert any(np.any(a != b) for a, b in zip(before, model.generator.get_weights(), strict=True))
@@ -154,7 +158,10 @@ def test_replicas_keep_one_k():
     def new():
         keras.utils.set_random_seed(0)
         model = without_noise(build(proportional_gain=0.2, diversity_ratio=1.0))
-        model.compile(keras.optimizers.SGD(0.01), keras.optimizers.SGD(0.01))
+        model.compile(
+            generator_optimizer=keras.optimizers.SGD(0.01),
+            discriminator_optimizer=keras.optimizers.SGD(0.01),
+        )
         return model
 
     images = np.random.RandomState(1).uniform(size=(15, *SHAPE)).astype("float32")
@@ -174,7 +181,7 @@ def test_replicas_keep_one_k():
 
 
 def test_default_networks():
-    model = BEGAN.for_images((5, 7, 3), 4)
+    model = BEGAN.for_images((5, 7, 3), latent_dim=4)
     assert model.discriminator.output_shape == (None, 5, 7, 3)
     assert model.sample(2, seed=0).shape == (2, 5, 7, 3)
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from kgen import networks
-from kgen.adversarial import losses
 from kgen.adversarial.bigan import BiGAN
+from kgen.losses import adversarial as losses
 from kgen.networks.joint import joint_discriminator
 
 SHAPE = (4, 5, 1)
@@ -27,7 +27,7 @@ SMALL = dict(
 
 
 def bigan(**kwargs):
-    return BiGAN.for_images(SHAPE, 2, **{**SMALL, **kwargs})
+    return BiGAN.for_images(SHAPE, latent_dim=2, **{**SMALL, **kwargs})
 
 
 def pairs(model):
@@ -107,7 +107,7 @@ def test_learns_an_inverse(tmp_path):
     points = np.random.RandomState(0).normal(size=(2048, 2)).astype("float32")
     model = BiGAN.for_images(
         (2,),
-        2,
+        latent_dim=2,
         encoder=functools.partial(networks.dense_discriminator, hidden_units=()),
         generator=functools.partial(networks.dense_generator, hidden_units=()),
         features=functools.partial(networks.dense_discriminator, hidden_units=(32,)),
@@ -139,8 +139,12 @@ def test_verbs():
     array = model.discriminate(IMAGES.numpy())
     np.testing.assert_array_equal(array, model.discriminate(IMAGES))
     np.testing.assert_array_equal(model.reconstruct(IMAGES), model.decode(codes))
-    np.testing.assert_array_equal(model.discriminate(IMAGES), model.discriminate(IMAGES, codes))
-    assert np.abs(model.discriminate(IMAGES) - model.discriminate(IMAGES, codes + 1)).max() > 0
+    np.testing.assert_array_equal(
+        model.discriminate(IMAGES), model.discriminate(IMAGES, latents=codes)
+    )
+    assert (
+        np.abs(model.discriminate(IMAGES) - model.discriminate(IMAGES, latents=codes + 1)).max() > 0
+    )
     endpoints = model.endpoints()
     for name in ("encode", "reconstruct", "discriminate"):
         assert [spec.name for spec in endpoints[name][1]] == ["images"]

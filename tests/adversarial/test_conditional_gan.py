@@ -7,7 +7,7 @@ import tensorflow as tf
 from adversarial.players import dense_players, points, record_latents, sgd
 
 import kgen
-from kgen import adversarial, checks, networks, serving
+from kgen import checks, losses, networks, serving
 
 LABELS = np.arange(16) % 3
 SHAPE = (5, 6, 1)
@@ -22,13 +22,13 @@ def conditional_gan(hidden_units=(5,), **kwargs):
         num_classes=3,
         **kwargs,
     )
-    model.compile(sgd(), sgd(), run_eagerly=True)
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd(), run_eagerly=True)
     return model
 
 
 def test_terms_are_those_of_the_networks():
     """Image and label go together, for both players and in the penalty."""
-    model = conditional_gan(penalty=adversarial.r1_penalty, penalty_weight=3.0)
+    model = conditional_gan(penalty=losses.penalties.r1_penalty, penalty_weight=3.0)
     latents = record_latents(model)
     x, y = tf.constant(points()), tf.constant(LABELS)
     terms = model.discriminator_objective(x, y)
@@ -57,19 +57,21 @@ def test_terms_are_those_of_the_networks():
     other = model.discriminator_objective(x, (y + 1) % 3)["real_logits"]
     real_logits = model.discriminator_objective(x, y)["real_logits"]
     assert np.abs(other - real_logits).max() > 1e-3
-    np.testing.assert_allclose(model.discriminate(x, y), real_logits, atol=1e-6)
+    np.testing.assert_allclose(model.discriminate(x, labels=y), real_logits, atol=1e-6)
 
 
 def test_it_learns_where_each_class_lies():
     centers = np.array([[0.0, 2.0], [-2.0, -1.0], [2.0, -1.0]], "float32")
     labels = np.random.RandomState(0).randint(0, 3, size=400 * 64)
     x = centers[labels] + 0.3 * points(len(labels))
-    model = conditional_gan(hidden_units=(16,), penalty=adversarial.r1_penalty, penalty_weight=0.1)
+    model = conditional_gan(
+        hidden_units=(16,), penalty=losses.penalties.r1_penalty, penalty_weight=0.1
+    )
     adam = [keras.optimizers.Adam(0.01, beta_1=0.0) for _ in range(2)]
     model.compile(*adam)
     model.fit(x, labels, batch_size=64, verbose=0)
     for label in range(3):
-        samples = model.sample(100, label, seed=0).numpy()
+        samples = model.sample(100, labels=label, seed=0).numpy()
         # The centers are more than 3 apart.
         np.testing.assert_allclose(samples.mean(axis=0), centers[label], atol=0.7)
 
@@ -77,9 +79,9 @@ def test_it_learns_where_each_class_lies():
 def test_labels_of_samples():
     model = conditional_gan()
     in_turn = model.sample(6, seed=3).numpy()
-    np.testing.assert_array_equal(in_turn, model.sample(6, [0, 1, 2, 0, 1, 2], seed=3))
-    ones = model.sample(6, 1, seed=3).numpy()
-    np.testing.assert_array_equal(ones, model.sample(6, np.ones(6, "int64"), seed=3))
+    np.testing.assert_array_equal(in_turn, model.sample(6, labels=[0, 1, 2, 0, 1, 2], seed=3))
+    ones = model.sample(6, labels=1, seed=3).numpy()
+    np.testing.assert_array_equal(ones, model.sample(6, labels=np.ones(6, "int64"), seed=3))
     # Same latent and label, same sample; another label, another one.
     np.testing.assert_allclose(ones[[1, 4]], in_turn[[1, 4]], atol=1e-6)
     assert np.abs(ones - in_turn)[[0, 2, 3, 5]].max(axis=1).min() > 1e-4
@@ -88,7 +90,7 @@ def test_labels_of_samples():
 def test_predict_takes_pairs():
     model = conditional_gan()
     x = points()
-    expected = model.discriminate(x, LABELS).numpy()
+    expected = model.discriminate(x, labels=LABELS).numpy()
     assert expected.shape == (16,)
     for received in (
         model.predict([x, LABELS], verbose=0),
@@ -153,7 +155,7 @@ def test_bad_labels(y, message, kind, labels):
 def test_bad_labels_from_a_generator(name, eager):
     """Nothing looks at a generator before the first step: the step does."""
     model = conditional_gan()
-    model.compile(sgd(), sgd(), run_eagerly=eager)
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd(), run_eagerly=eager)
     y = BAD_LABELS[name][0]
     batches = ((points(),) if y is None else (points(), y) for _ in range(3))
     with pytest.raises(ValueError, match="labels"):
@@ -164,7 +166,7 @@ def test_bad_labels_from_a_generator(name, eager):
 def test_labels_out_of_range_from_a_generator(bad):
     """A graph would take -1 for the last class, in silence; 3 fails in the embedding too."""
     model = conditional_gan()
-    model.compile(sgd(), sgd())
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd())
     batches = ((points(), np.where(LABELS == 1, bad, LABELS)) for _ in range(3))
     message = "Expected labels in 0 .. 2; a row of the batch has another"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
@@ -174,7 +176,7 @@ def test_labels_out_of_range_from_a_generator(bad):
 def test_labels_under_xla():
     """XLA leaves the check out and compiles."""
     model = conditional_gan()
-    model.compile(sgd(), sgd(), jit_compile=True)
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd(), jit_compile=True)
     history = model.fit(points(), LABELS, verbose=0).history
     assert np.isfinite(history["generator_loss"]).all()
 
@@ -225,19 +227,19 @@ def test_one_class_alone_is_no_training_set(kind):
 )
 def test_bad_labels_of_samples(labels, message):
     with pytest.raises(ValueError, match=message):
-        conditional_gan().sample(4, labels)
+        conditional_gan().sample(4, labels=labels)
 
 
 def test_labels_where_none_belong():
     model = kgen.GAN(*dense_players())
     with pytest.raises(ValueError, match="GAN generates without labels"):
-        model.sample(2, 1)
+        model.sample(2, labels=1)
     model = conditional_gan()
     latents = np.zeros((2, 2), "float32")
     with pytest.raises(ValueError, match=r"pass int32 labels \(batch,\) in 0 .. 2"):
         model.decode(latents)
     with pytest.raises(ValueError, match="pass int32 labels"):
-        model.interpolate(latents, latents)
+        model.interpolate(latents, end=latents)
     with pytest.raises(ValueError, match="pass int32 labels"):
         model.invert(points(2))
 
@@ -245,7 +247,7 @@ def test_labels_where_none_belong():
 @pytest.mark.parametrize("num_classes", [1, 0, -2, 2.0, "3", None, True])
 def test_num_classes(num_classes):
     with pytest.raises(ValueError, match="num_classes must be"):
-        kgen.ConditionalGAN.for_images(SHAPE, num_classes)
+        kgen.ConditionalGAN.for_images(SHAPE, num_classes=num_classes)
     model = conditional_gan()
     with pytest.raises(ValueError, match="num_classes must be"):
         kgen.ConditionalGAN(model.generator, model.discriminator, num_classes=num_classes)
@@ -255,7 +257,7 @@ def test_num_classes(num_classes):
 @pytest.mark.parametrize("value", [0, None, 1.5])
 def test_sizes(name, value):
     with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1"):
-        kgen.ConditionalGAN.for_images(SHAPE, 3, **{name: value})
+        kgen.ConditionalGAN.for_images(SHAPE, num_classes=3, **{name: value})
 
 
 def test_bad_models():

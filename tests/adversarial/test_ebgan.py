@@ -21,7 +21,7 @@ def generator(latent_dim, image_shape):
 
 
 def build(**kwargs):
-    return EBGAN.for_images(SHAPE, 3, generator=generator, **SMALL, **kwargs)
+    return EBGAN.for_images(SHAPE, latent_dim=3, generator=generator, **SMALL, **kwargs)
 
 
 def energy(model, images):
@@ -130,7 +130,11 @@ def test_players_own_their_weights():
     assert len(players) == len(model.trainable_variables)
     autoencoder = [v.numpy() for v in model.discriminator_variables]
     before = model.generator.get_weights()
-    model.compile("sgd", keras.optimizers.SGD(0.0), run_eagerly=True)
+    model.compile(
+        generator_optimizer="sgd",
+        discriminator_optimizer=keras.optimizers.SGD(0.0),
+        run_eagerly=True,
+    )
     model.fit(IMAGES, verbose=0)
     assert any(np.any(a != b) for a, b in zip(before, model.generator.get_weights(), strict=True))
     for a, b in zip(autoencoder, model.discriminator_variables, strict=True):
@@ -161,7 +165,10 @@ def test_replicas_take_the_step_of_one_device():
     def new():
         keras.utils.set_random_seed(0)
         model = latents_of_the_images(build(pull_away_weight=5.0))
-        model.compile(keras.optimizers.SGD(0.05), keras.optimizers.SGD(0.05))
+        model.compile(
+            generator_optimizer=keras.optimizers.SGD(0.05),
+            discriminator_optimizer=keras.optimizers.SGD(0.05),
+        )
         return model
 
     data = tf.data.Dataset.from_tensor_slices(images).batch(7)
@@ -182,7 +189,7 @@ def test_replicas_take_the_step_of_one_device():
 
 
 def test_default_networks_and_codes_of_any_rank():
-    model = EBGAN.for_images((5, 7, 3), 4)
+    model = EBGAN.for_images((5, 7, 3), latent_dim=4)
     assert model.decoder.output_shape == (None, 5, 7, 3)
     assert model.sample(2, seed=0).shape == (2, 5, 7, 3)
     model = EBGAN(

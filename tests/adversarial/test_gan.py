@@ -18,11 +18,11 @@ from adversarial.players import (
 )
 
 import kgen
-from kgen import adversarial, networks
+from kgen import losses, networks
 
 WASSERSTEIN = dict(
-    generator_loss=adversarial.wasserstein_generator_loss,
-    discriminator_loss=adversarial.wasserstein_discriminator_loss,
+    generator_loss=losses.adversarial.wasserstein_generator_loss,
+    discriminator_loss=losses.adversarial.wasserstein_discriminator_loss,
 )
 
 
@@ -37,7 +37,7 @@ def test_the_best_discriminator_of_two_normals():
     model = kgen.GAN(generator, discriminator, ema_decay=None)
     count, batch_size = 600 * 4096, 4096
     rate = keras.optimizers.schedules.CosineDecay(0.02, count // batch_size)
-    model.compile(sgd(0.0), keras.optimizers.Adam(rate))
+    model.compile(generator_optimizer=sgd(0.0), discriminator_optimizer=keras.optimizers.Adam(rate))
     x = data.rvs(size=(count, 1), random_state=0).astype("float32")
     model.fit(x, batch_size=batch_size, verbose=0)
     np.testing.assert_array_equal(generator.get_weights()[1], [-0.5])
@@ -76,7 +76,7 @@ def bilinear_game(a, b, consensus_weight, rate):
         ema_decay=None,
         **WASSERSTEIN,
     )
-    model.compile(sgd(rate), sgd(rate))
+    model.compile(generator_optimizer=sgd(rate), discriminator_optimizer=sgd(rate))
     return model
 
 
@@ -164,8 +164,8 @@ def spectral_players():
 
 MODELS = {
     "gan": lambda: kgen.GAN(*normalized_players()),
-    "penalty": lambda: kgen.GAN(*normalized_players(), penalty=adversarial.r1_penalty),
-    "spectral": lambda: kgen.GAN(*spectral_players(), penalty=adversarial.gradient_penalty),
+    "penalty": lambda: kgen.GAN(*normalized_players(), penalty=losses.penalties.r1_penalty),
+    "spectral": lambda: kgen.GAN(*spectral_players(), penalty=losses.penalties.gradient_penalty),
     "unrolled": lambda: kgen.GAN(*normalized_players(), unrolled_steps=1),
     "consensus": lambda: kgen.GAN(*spectral_players(), consensus_weight=1.0),
     "wgan": lambda: kgen.WGAN(*normalized_players()),
@@ -187,7 +187,7 @@ MODELS = {
 def test_an_objective_of_one_player_leaves_the_other_alone(build):
     """Moving means and the vectors of spectral normalization included."""
     model = build()
-    model.compile(sgd(), sgd(), run_eagerly=True)
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd(), run_eagerly=True)
     x, y = images(6), tf.constant([0, 1, 2, 0, 1, 2])
     own, other = model.discriminator, model.generator
     for objective in (model.discriminator_objective, model.generator_objective):
@@ -219,8 +219,8 @@ def test_a_rate_of_zero_stops_one_player():
 
 def test_terms_are_those_of_the_networks():
     """Each term from the networks' outputs, slowly, with the penalty's weight."""
-    model = kgen.GAN(*dense_players(), penalty=adversarial.r1_penalty, penalty_weight=3.0)
-    model.compile(sgd(), sgd(), run_eagerly=True)
+    model = kgen.GAN(*dense_players(), penalty=losses.penalties.r1_penalty, penalty_weight=3.0)
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd(), run_eagerly=True)
     latents = record_latents(model)
     x = tf.constant(points())
     terms = model.discriminator_objective(x)
@@ -248,17 +248,17 @@ def test_terms_are_those_of_the_networks():
     ("arguments", "more"),
     [
         ({}, []),
-        (dict(penalty=adversarial.r1_penalty), ["penalty"]),
+        (dict(penalty=losses.penalties.r1_penalty), ["penalty"]),
         (dict(consensus_weight=1.0), ["consensus"]),
         (dict(unrolled_steps=1), []),
-        (dict(penalty=adversarial.r1_penalty, consensus_weight=1.0), ["penalty", "consensus"]),
+        (dict(penalty=losses.penalties.r1_penalty, consensus_weight=1.0), ["penalty", "consensus"]),
     ],
     ids=["plain", "penalty", "consensus", "unrolled", "both"],
 )
 def test_only_terms_of_the_game_are_reported(arguments, more, tmp_path):
     """No user without a penalty sees one that is always 0."""
     model = kgen.GAN(*dense_players(), **arguments)
-    model.compile(sgd(), sgd(), run_eagerly=True)
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd(), run_eagerly=True)
     names = ["discriminator_loss", "generator_loss", "real_logits", "fake_logits", *more]
     assert model.metrics_names == names
     x = points()
@@ -319,7 +319,7 @@ def test_bad_arguments(arguments, message):
 
 def test_bad_data():
     model = kgen.GAN(*dense_players(SHAPE), discriminator_steps=4)
-    model.compile(sgd(), sgd(), run_eagerly=True)
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd(), run_eagerly=True)
     bad = images(8)
     bad[5, 1, 2] = 1.5
     for x, message in [
@@ -344,14 +344,14 @@ def test_bad_data():
 )
 def test_bad_points(x, message):
     model = kgen.GAN(*dense_players())
-    model.compile(sgd(), sgd(), run_eagerly=True)
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd(), run_eagerly=True)
     with pytest.raises(ValueError, match=message):
         model.fit(x, verbose=0)
 
 
 def test_points_of_any_range():
     model = kgen.GAN(*dense_players())
-    model.compile(sgd(), sgd(), run_eagerly=True)
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd(), run_eagerly=True)
     model.fit(100 * points(), verbose=0)
 
 
@@ -361,7 +361,7 @@ def no_number(discriminator, real, fake, *, seed):
 
 def test_a_penalty_that_is_no_number_is_named():
     model = kgen.GAN(*dense_players(), penalty=no_number)
-    model.compile(sgd(), sgd(), run_eagerly=True)
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd(), run_eagerly=True)
     with pytest.raises(FloatingPointError, match="discriminator_loss = nan.* penalty = nan"):
         model.fit(points(), verbose=0)
 
@@ -376,6 +376,6 @@ def test_a_consensus_that_is_no_number_is_named():
 
 def test_a_loss_that_diverges_stops_with_step_and_term():
     model = kgen.GAN(*dense_players(), **WASSERSTEIN)
-    model.compile(sgd(), sgd(1e38))
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd(1e38))
     with pytest.raises(FloatingPointError, match="epoch 1.*step [0-9]+.*_loss = (nan|-?inf)"):
         model.fit(points(64), batch_size=8, epochs=3, verbose=0)

@@ -14,7 +14,7 @@ from adversarial.players import (
 
 import kgen
 from kgen import networks
-from kgen.adversarial.generation import linear_interpolation, spherical_interpolation
+from kgen.adversarial.parts.generation import linear_interpolation, spherical_interpolation
 
 
 def latents_of(model, seeds, truncation=None):
@@ -52,7 +52,7 @@ def test_truncated_latents(truncation):
     expected = stats.truncnorm(-truncation, truncation)
     assert stats.kstest(latents.ravel(), expected.cdf).pvalue > 0.001
     # Row by row, in any order; the quantile function rounds the rows of a block by themselves.
-    rows = model.sample_latents(seeds[[5, 2]], truncation)
+    rows = model.sample_latents(seeds[[5, 2]], truncation=truncation)
     np.testing.assert_allclose(rows, latents[[5, 2]], rtol=1e-5)
     received = model.sample(3, truncation=truncation, seed=5)
     np.testing.assert_allclose(received, model.decode(latents[:3]), atol=1e-6)
@@ -75,7 +75,7 @@ def test_the_outermost_draws_stay_within_the_limits(truncation, monkeypatch):
     draws = tf.constant([[0.0, 0.5, 1 - 2**-24]])
     monkeypatch.setattr(kgen.heads, "sample_rows", lambda distribution, seeds: draws)
     model = kgen.GAN(*dense_players(latent_dim=3))
-    low, middle, high = model.sample_latents([[0, 0]], truncation).numpy()[0]
+    low, middle, high = model.sample_latents([[0, 0]], truncation=truncation).numpy()[0]
     limit = np.float32(truncation)
     assert -limit <= low < -0.9 * min(limit, 5) and 0.9 * min(limit, 5) < high <= limit
     assert middle == pytest.approx(0.0, abs=1e-6)
@@ -165,7 +165,7 @@ def test_spherical_interpolation_of_parallel_latents():
 def test_interpolate(spherical):
     model = kgen.GAN(*dense_players(SHAPE))
     start, end = points(2), points(2, seed=1)
-    path = model.interpolate(start, end, num_steps=5, spherical=spherical).numpy()
+    path = model.interpolate(start, end=end, num_steps=5, spherical=spherical).numpy()
     assert path.shape == (2, 5, *SHAPE)
     for step, weight in enumerate(np.linspace(0, 1, 5)):
         latents = (1 - weight) * start + weight * end
@@ -175,7 +175,7 @@ def test_interpolate(spherical):
         np.testing.assert_allclose(path[:, step], expected, atol=1e-5)
     for num_steps in (1, 2.5):
         with pytest.raises(ValueError, match="num_steps must be an integer of at least 2"):
-            model.interpolate(start, end, num_steps=num_steps)
+            model.interpolate(start, end=end, num_steps=num_steps)
 
 
 # Inversion.
@@ -214,11 +214,11 @@ def test_invert_with_labels():
         num_classes=3,
     )
     labels = np.array([2, 0])
-    x = model.sample(2, labels, seed=9)
-    _, errors = model.invert(x, labels, num_steps=200)
+    x = model.sample(2, labels=labels, seed=9)
+    _, errors = model.invert(x, labels=labels, num_steps=200)
     assert np.all(errors < 1e-4)
     # Three coordinates from two latents: another label's plane does not hold the point.
-    _, others = model.invert(x, (labels + 1) % 3, num_steps=200)
+    _, others = model.invert(x, labels=(labels + 1) % 3, num_steps=200)
     assert np.all(others > 2 * errors)
 
 

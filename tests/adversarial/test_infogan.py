@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from kgen import networks
 from kgen.adversarial.infogan import InfoGAN
-from kgen.heads.sampling import seed_rows
+from kgen.seeds import seed_rows
 
 SHAPE = (4, 5, 1)
 IMAGES = np.random.RandomState(0).uniform(size=(6, *SHAPE)).astype("float32")
@@ -26,7 +26,7 @@ MIN_SCALE = 0.05
 
 
 def infogan(**kwargs):
-    return InfoGAN.for_images(SHAPE, 4, **{**SMALL, **kwargs})
+    return InfoGAN.for_images(SHAPE, noise_dim=4, **{**SMALL, **kwargs})
 
 
 def transparent(sharpness=2.0, raw_scale=0.5):
@@ -150,7 +150,7 @@ def test_paths_turn_the_noise_and_go_straight_through_the_codes():
     """Where G(z) = z: White 2016's great circle of four noises alone."""
     model = transparent()
     start, end = (model.sample_latents(seed_rows(seed, 3)).numpy() for seed in (1, 2))
-    path = model.interpolate(start, end, num_steps=5).numpy()
+    path = model.interpolate(start, end=end, num_steps=5).numpy()
     weights = np.linspace(0, 1, 5)[:, None]
     for row in range(3):
         a, b = np.float64(start[row]), np.float64(end[row])
@@ -164,7 +164,7 @@ def test_paths_turn_the_noise_and_go_straight_through_the_codes():
     # Half of a category is half of each, and no code leaves its support.
     np.testing.assert_allclose(path[:, :, 4:7].sum(axis=-1), 1.0, rtol=1e-6)
     assert np.abs(path[:, :, 7:]).max() <= 1.0
-    straight = model.interpolate(start, end, num_steps=5, spherical=False)
+    straight = model.interpolate(start, end=end, num_steps=5, spherical=False)
     np.testing.assert_allclose(straight[:, 2], (start + end) / 2, atol=1e-6)
     served, _ = model.endpoints()["interpolate"]
     received = served(*map(tf.constant, (start, end)), tf.fill([3], 0.25))["images"]
@@ -242,7 +242,10 @@ def test_an_objective_leaves_the_other_players_state(objective, moves, stays):
 
 def test_learns_to_tell_the_category(tmp_path):
     model = infogan()
-    model.compile(keras.optimizers.Adam(1e-2), keras.optimizers.Adam(1e-2))
+    model.compile(
+        generator_optimizer=keras.optimizers.Adam(1e-2),
+        discriminator_optimizer=keras.optimizers.Adam(1e-2),
+    )
     images = np.random.RandomState(0).uniform(size=(256, *SHAPE)).astype("float32")
     history = model.fit(images, batch_size=32, epochs=15, verbose=0).history
     # Of log 3 = 1.1 nats; an untrained reader has less than nothing.
@@ -271,7 +274,7 @@ def test_errors():
     with pytest.raises(ValueError, match="continuous_dim"):
         infogan(continuous_dim=-1)
     with pytest.raises(ValueError, match="noise_dim"):
-        InfoGAN.for_images(SHAPE, 0)
+        InfoGAN.for_images(SHAPE, noise_dim=0)
     with pytest.raises(ValueError, match="information_weight"):
         infogan(information_weight=-1.0)
     with pytest.raises(ValueError, match="labels in 0 .. 2"):

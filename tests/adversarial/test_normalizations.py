@@ -10,7 +10,7 @@ import tensorflow as tf
 from adversarial.players import SHAPE, dense_players, points
 
 import kgen
-from kgen import adversarial, layers, networks
+from kgen import layers, losses, networks
 
 
 def critic(*layers):
@@ -63,7 +63,7 @@ def test_a_wrong_second_derivative_is_warned_of(layer, remedy):
 
     generator = dense_players()[0]
     for arguments in (
-        dict(penalty=adversarial.gradient_penalty),
+        dict(penalty=losses.penalties.gradient_penalty),
         dict(unrolled_steps=1),
         dict(consensus_weight=1.0),
     ):
@@ -87,18 +87,20 @@ def test_the_consensus_differentiates_the_generator_too():
     with pytest.warns(UserWarning, match="gradient of a gradient of 'mine'"):
         kgen.GAN(generator, discriminator, consensus_weight=1.0)
     # A penalty and the steps ahead do not.
-    kgen.GAN(generator, discriminator, penalty=adversarial.gradient_penalty, unrolled_steps=1)
+    kgen.GAN(generator, discriminator, penalty=losses.penalties.gradient_penalty, unrolled_steps=1)
 
 
 def test_batch_normalization_under_a_penalty_is_warned_of():
     message = r"has batch normalization .*normalization=\"layer\""
-    for penalty in (adversarial.gradient_penalty, adversarial.r1_penalty):
+    for penalty in (losses.penalties.gradient_penalty, losses.penalties.r1_penalty):
         with pytest.warns(UserWarning, match=message) as caught:
-            kgen.GAN.for_images(SHAPE, 2, penalty=penalty)
+            kgen.GAN.for_images(SHAPE, latent_dim=2, penalty=penalty)
         assert len(caught) == 1
-    kgen.GAN.for_images(SHAPE, 2)
+    kgen.GAN.for_images(SHAPE, latent_dim=2)
     layer = functools.partial(networks.dcgan_discriminator, normalization="layer")
-    kgen.GAN.for_images(SHAPE, 2, penalty=adversarial.gradient_penalty, discriminator=layer)
+    kgen.GAN.for_images(
+        SHAPE, latent_dim=2, penalty=losses.penalties.gradient_penalty, discriminator=layer
+    )
 
 
 def test_a_conditional_discriminator_is_looked_at_too():
@@ -115,9 +117,9 @@ def test_a_conditional_discriminator_is_looked_at_too():
         )
 
     with pytest.warns(UserWarning, match="has batch normalization"):
-        build("batch", penalty=adversarial.gradient_penalty)
+        build("batch", penalty=losses.penalties.gradient_penalty)
     build("batch")
-    build("layer", penalty=adversarial.gradient_penalty)
+    build("layer", penalty=losses.penalties.gradient_penalty)
 
 
 @pytest.mark.parametrize(

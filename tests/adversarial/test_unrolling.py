@@ -7,8 +7,8 @@ import tensorflow as tf
 from adversarial.players import dense_players, points, record_latents, sgd, state
 
 import kgen
-from kgen import adversarial, networks
-from kgen.adversarial.look_ahead import look_ahead
+from kgen import losses, networks
+from kgen.adversarial.parts.look_ahead import look_ahead
 
 ADAM = dict(beta_1=0.5, beta_2=0.9, epsilon=1e-3)
 
@@ -75,10 +75,12 @@ def test_unrolled_step_is_pytorchs(rule, rate, optimizer, penalty_weight):
         generator,
         discriminator,
         unrolled_steps=2,
-        penalty=adversarial.r1_penalty if penalty_weight else None,
+        penalty=losses.penalties.r1_penalty if penalty_weight else None,
         penalty_weight=penalty_weight,
     )
-    model.compile(sgd(1.0), optimizer(rate), run_eagerly=True)
+    model.compile(
+        generator_optimizer=sgd(1.0), discriminator_optimizer=optimizer(rate), run_eagerly=True
+    )
     latents = record_latents(model)
     before = [[torch.tensor(w) for w in network.get_weights()] for network in model.layers]
     assert [network.name for network in model.layers] == ["generator", "discriminator"]
@@ -129,7 +131,7 @@ def test_unrolling_with_spectral_normalization():
     )
     model = kgen.GAN(generator, discriminator, unrolled_steps=1)
     rate = 0.5
-    model.compile(sgd(0.0), sgd(rate), run_eagerly=True)
+    model.compile(generator_optimizer=sgd(0.0), discriminator_optimizer=sgd(rate), run_eagerly=True)
     x, fake = points(), points(seed=1) + 1
     before = state(discriminator)
     received = model._unrolled_logits(x, tf.constant(fake))
@@ -143,7 +145,7 @@ def test_unrolling_with_spectral_normalization():
             variable.assign(value)
         # Both passes start from the same u when unrolled.
         logits[1] = discriminator(fake, training=True)
-        loss = tf.reduce_mean(adversarial.non_saturating_discriminator_loss(*logits))
+        loss = tf.reduce_mean(losses.adversarial.non_saturating_discriminator_loss(*logits))
     gradients = tape.gradient(loss, discriminator.trainable_variables)
     for variable, value in zip(discriminator.non_trainable_variables, frozen, strict=True):
         variable.assign(value)
@@ -228,7 +230,7 @@ def test_weights_without_a_gradient_stay_and_give_none(jit_compile):
 )
 def test_other_rules_are_refused(optimizer, received):
     model = kgen.GAN(*dense_players(), unrolled_steps=1)
-    model.compile(sgd(), optimizer)
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=optimizer)
     with pytest.raises(ValueError, match=f"whose rule is written out.*Received {received}"):
         model.fit(points(), verbose=0)
 
@@ -237,7 +239,7 @@ def test_unrolled_steps_use_the_rate_of_the_moment():
     generator, discriminator = dense_players()
     model = kgen.GAN(generator, discriminator, unrolled_steps=1)
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.5, 0.0])
-    model.compile(sgd(), sgd(schedule))
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd(schedule))
     x, fake = points(), tf.constant(points(seed=1))
     ahead = model._unrolled_logits(x, fake)
     assert np.abs(ahead - discriminator(fake)).max() > 1e-3

@@ -30,7 +30,7 @@ def test_steps_by_hand():
         discriminator_steps=2,
         ema_decay=None,
     )
-    model.compile(sgd(0.01), sgd(0.03))
+    model.compile(generator_optimizer=sgd(0.01), discriminator_optimizer=sgd(0.03))
     x = points(8)
     history = model.fit(x, batch_size=8, shuffle=False, verbose=0).history
     distances = []
@@ -50,7 +50,7 @@ def test_steps_by_hand():
 def test_clipped_after_every_step_and_after_loading(policy, tmp_path):
     keras.config.set_dtype_policy(policy)
     model = kgen.WGAN(*normalized_players(), clip_limit=0.02, discriminator_steps=2)
-    model.compile(sgd(), keras.optimizers.RMSprop(0.05))
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=keras.optimizers.RMSprop(0.05))
     # A gain of batch normalization starts at 1.
     assert largest_weight(model) > 0.02
     sizes = []
@@ -70,7 +70,9 @@ def test_clipped_after_every_step_and_after_loading(policy, tmp_path):
 
 def test_a_restored_run_goes_on_as_if_nothing_had_been(tmp_path):
     straight = kgen.WGAN(*dense_players(), discriminator_steps=2)
-    straight.compile(sgd(), keras.optimizers.RMSprop(0.01))
+    straight.compile(
+        generator_optimizer=sgd(), discriminator_optimizer=keras.optimizers.RMSprop(0.01)
+    )
     straight.fit(points(), batch_size=8, shuffle=False, verbose=0)
     straight.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras")
@@ -88,6 +90,6 @@ def test_bad_limits(limit):
 
 def test_a_batch_that_does_not_divide():
     model = kgen.WGAN(*dense_players())
-    model.compile(sgd(), sgd())
+    model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd())
     with pytest.raises(ValueError, match="batch of 16 does not divide into discriminator_steps=5"):
         model.fit(points(16), verbose=0)

@@ -13,7 +13,7 @@ from adversarial.players import (
 )
 
 import kgen
-from kgen import adversarial, networks
+from kgen import losses, networks
 
 
 def linear_game(a, b, **kwargs):
@@ -31,9 +31,15 @@ def linear_game(a, b, **kwargs):
 def test_a_step_by_hand(jit_compile, one_sided):
     """D(x) = a.x has the slope |a| at every point between, whatever numbers XLA draws."""
     a, b, weight = np.array([0.3, -0.4]), np.array([1.0, 2.0]), 2.0
-    penalty = adversarial.one_sided_gradient_penalty if one_sided else adversarial.gradient_penalty
+    penalty = (
+        losses.penalties.one_sided_gradient_penalty
+        if one_sided
+        else losses.penalties.gradient_penalty
+    )
     model = linear_game(a, b, penalty=penalty, penalty_weight=weight)
-    model.compile(sgd(0.1), sgd(0.1), jit_compile=jit_compile)
+    model.compile(
+        generator_optimizer=sgd(0.1), discriminator_optimizer=sgd(0.1), jit_compile=jit_compile
+    )
     x = points(8)
     history = model.fit(x, batch_size=8, verbose=0).history
     excess = 0.0 if one_sided else np.linalg.norm(a) - 1
@@ -52,7 +58,7 @@ def test_the_distance_of_two_points():
     """max_a a d - lambda (|a| - 1)^2 is at a = 1 + d / (2 lambda): the penalty's slack."""
     distance, weight = 1.0, 10.0
     model = linear_game([0.2], [0.0], penalty_weight=weight)
-    model.compile(sgd(0.0), sgd(0.02))
+    model.compile(generator_optimizer=sgd(0.0), discriminator_optimizer=sgd(0.02))
     x = np.full((60, 1), distance, "float32")
     model.fit(x, batch_size=1, verbose=0)
     results = model.evaluate(x, verbose=0, return_dict=True)
@@ -63,9 +69,9 @@ def test_the_distance_of_two_points():
 
 
 def test_the_paper_defaults():
-    model = kgen.WGANGP.for_images(SHAPE, 2)
+    model = kgen.WGANGP.for_images(SHAPE, latent_dim=2)
     assert (model.penalty_weight, model.discriminator_steps) == (10.0, 5)
-    assert model.penalty is adversarial.gradient_penalty
+    assert model.penalty is losses.penalties.gradient_penalty
     kinds = {type(layer).__name__ for layer in model.discriminator._flatten_layers()}
     assert "LayerNormalization" in kinds and "BatchNormalization" not in kinds
 

@@ -13,7 +13,7 @@ IMAGES = np.random.RandomState(0).uniform(size=(3, *SHAPE)).astype("float32")
 
 
 def build(**kwargs):
-    return kgen.AdversarialAutoencoder.for_images(SHAPE, 2, **SMALL, **kwargs)
+    return kgen.AdversarialAutoencoder.for_images(SHAPE, latent_dim=2, **SMALL, **kwargs)
 
 
 def test_terms():
@@ -39,7 +39,7 @@ def test_terms():
 def test_an_undecided_discriminator():
     model = build()
     model.discriminator.set_weights([0 * weight for weight in model.discriminator.get_weights()])
-    model.compile("sgd", "sgd", run_eagerly=True)
+    model.compile(generator_optimizer="sgd", discriminator_optimizer="sgd", run_eagerly=True)
     results = model.evaluate(IMAGES, verbose=0, return_dict=True)
     assert results["discriminator_loss"] == pytest.approx(np.log(4), rel=1e-6)
     assert results["adversarial"] == pytest.approx(np.log(2), rel=1e-6)

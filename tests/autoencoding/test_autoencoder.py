@@ -15,7 +15,7 @@ IMAGES = np.random.RandomState(0).uniform(size=(3, *SHAPE)).astype("float32")
 
 
 def build(**kwargs):
-    return kgen.Autoencoder.for_images(SHAPE, 2, **SMALL, **kwargs)
+    return kgen.Autoencoder.for_images(SHAPE, latent_dim=2, **SMALL, **kwargs)
 
 
 def params(model, images):

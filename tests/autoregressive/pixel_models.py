@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from kgen.autoregressive import naive
-from kgen.heads.sampling import seed_rows
+from kgen.seeds import seed_rows
 
 
 def randomize(model, seed=0):

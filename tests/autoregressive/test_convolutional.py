@@ -64,7 +64,7 @@ def test_probabilities_of_all_images_sum_to_1(system, shape, likelihood, kwargs)
     images = all_images(shape, likelihood.num_levels)
     for label in range(model.num_classes or 1):
         labels = None if model.num_classes is None else np.full(len(images), label)
-        probabilities = np.exp(np.float64(model.log_prob(images, labels)))
+        probabilities = np.exp(np.float64(model.log_prob(images, labels=labels)))
         # Float32 log-probabilities.
         assert probabilities.sum() == pytest.approx(1.0, abs=1e-5)
         # Far from uniform, where the sum would be 1 whatever depends on what.
@@ -228,12 +228,12 @@ def test_the_cached_sampler_draws_what_passes_over_the_image_draw(name, sampled)
     # Sums in another order differ by 1e-7: a pixel's uniform is as near to a boundary between two
     # levels once in a million pixels, and these are the same at each run.
     expected = filled_by_passes(model, images, mask, *labels, **how)
-    cached = model.complete(images, mask, *labels, **how).numpy()
+    cached = model.complete(images, mask=mask, *labels, **how).numpy()
     np.testing.assert_allclose(cached, expected, atol=1e-6)
     np.testing.assert_array_equal(cached[mask], images[mask])
     assert len(np.unique(np.round(cached[~mask], 4))) == model.num_levels
     if name not in WITHOUT_XLA:
-        compiled = model.complete(images, mask, *labels, **how, jit_compile=True)
+        compiled = model.complete(images, mask=mask, *labels, **how, jit_compile=True)
         np.testing.assert_allclose(compiled, expected, atol=1e-6)
 
 
@@ -249,20 +249,22 @@ def test_an_image_is_a_function_of_its_seed(name, sampled):
     # `complete` of nothing is `sample`; what is hidden may be anything.
     nothing = np.zeros(model.image_shape[:2], bool)
     hidden = np.full_like(images, np.nan)
-    np.testing.assert_array_equal(model.complete(hidden, nothing, seed=7), images)
+    np.testing.assert_array_equal(model.complete(hidden, mask=nothing, seed=7), images)
 
 
 def test_labels_and_temperatures_belong_to_rows(sampled):
     model = sampled("gated_labels")
-    images = model.sample(3, [0, 1, 1], temperature=[1.0, 1.0, 0.2], seed=1).numpy()
-    np.testing.assert_array_equal(model.sample(3, 0, seed=1)[0], images[0])
-    np.testing.assert_array_equal(model.sample(3, 1, seed=1)[1], images[1])
-    np.testing.assert_array_equal(model.sample(3, 1, temperature=0.2, seed=1)[2], images[2])
-    first = model.sample(8, 1, seed=1).numpy()
-    assert (model.sample(8, 0, seed=1).numpy() != first).any()
-    assert (model.sample(8, 1, temperature=0.2, seed=1).numpy() != first).any()
+    images = model.sample(3, labels=[0, 1, 1], temperature=[1.0, 1.0, 0.2], seed=1).numpy()
+    np.testing.assert_array_equal(model.sample(3, labels=0, seed=1)[0], images[0])
+    np.testing.assert_array_equal(model.sample(3, labels=1, seed=1)[1], images[1])
+    np.testing.assert_array_equal(model.sample(3, labels=1, temperature=0.2, seed=1)[2], images[2])
+    first = model.sample(8, labels=1, seed=1).numpy()
+    assert (model.sample(8, labels=0, seed=1).numpy() != first).any()
+    assert (model.sample(8, labels=1, temperature=0.2, seed=1).numpy() != first).any()
     # Without labels, all of them in turn.
-    np.testing.assert_array_equal(model.sample(4, seed=1), model.sample(4, [0, 1, 2, 0], seed=1))
+    np.testing.assert_array_equal(
+        model.sample(4, seed=1), model.sample(4, labels=[0, 1, 2, 0], seed=1)
+    )
 
 
 def test_near_temperature_0_each_pixel_is_the_likeliest(sampled):
@@ -297,7 +299,7 @@ def test_samples_follow_the_probabilities(system, likelihood):
     assert scipy.stats.chisquare(counts, count * probabilities[::-1]).pvalue < 1e-6
     known = np.array([[True, True], [False, False]])
     start = np.repeat(images[4:5], count, axis=0)
-    counts = count_images(model.complete(start, known, seed=1))
+    counts = count_images(model.complete(start, mask=known, seed=1))
     np.testing.assert_array_equal(counts[:4], 0)
     np.testing.assert_array_equal(counts[8:], 0)
     given = probabilities[4:8] / probabilities[4:8].sum()
@@ -315,11 +317,11 @@ def test_mixed_precision():
     model = build(kgen.GatedPixelCNN, (2, 3, 1), Categorical(4), num_classes=2)
     images = model.sample(4, seed=0).numpy()
     np.testing.assert_allclose(images * 3, np.round(images * 3), atol=1e-6)
-    log_prob = model.log_prob(images, [0, 1, 0, 1])
+    log_prob = model.log_prob(images, labels=[0, 1, 0, 1])
     assert log_prob.dtype == tf.float32
     single = build_in_float32(model)
     # Logits near 1 with 8 bits, of 6 pixels.
-    np.testing.assert_allclose(log_prob, single.log_prob(images, [0, 1, 0, 1]), atol=0.3)
+    np.testing.assert_allclose(log_prob, single.log_prob(images, labels=[0, 1, 0, 1]), atol=0.3)
 
 
 def build_in_float32(model):

@@ -23,7 +23,12 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 @functools.cache
 def model_of(kind, shape=(2, 2, 1)):
-    made = kgen.MADE.for_images(shape, activation="tanh", seed=5, **KINDS[kind])
+    made = kgen.MADE.for_images(
+        shape,
+        network=functools.partial(networks.made_network, activation="tanh"),
+        seed=5,
+        **KINDS[kind],
+    )
     return randomize(made)
 
 
@@ -89,7 +94,11 @@ def test_density_is_the_papers_and_sums_to_1(kind):
 )
 def test_other_heads_and_shapes_sum_to_1(shape, likelihood, num_levels):
     made = kgen.MADE.for_images(
-        shape, hidden_units=(9,), num_masks=2, order_agnostic=True, likelihood=likelihood
+        shape,
+        network=functools.partial(
+            networks.made_network, hidden_units=(9,), num_masks=2, order_agnostic=True
+        ),
+        likelihood=likelihood,
     )
     log_prob = randomize(made).log_prob(all_images(shape, num_levels)).numpy()
     assert np.exp(log_prob.astype("float64")).sum() == pytest.approx(1.0, abs=1e-5)
@@ -253,7 +262,11 @@ def test_same_seed_same_sample():
 
 
 def test_training_takes_the_masks_in_turn_and_evaluation_their_mean():
-    model = kgen.MADE.for_images((3, 3, 1), activation="tanh", **KINDS["orders"])
+    model = kgen.MADE.for_images(
+        (3, 3, 1),
+        network=functools.partial(networks.made_network, activation="tanh"),
+        **KINDS["orders"],
+    )
     randomize(model).compile(keras.optimizers.SGD(0.0))
     layer, images = layer_of(model), all_images((3, 3, 1))[::37]
     for step in range(5):
@@ -268,7 +281,9 @@ def test_learns_a_distribution_over_four_pixels():
     """The cross-entropy comes near the entropy: MADE can be any distribution."""
     masses = np.random.RandomState(0).dirichlet(np.full(16, 0.5))
     space = all_images((2, 2, 1))
-    model = kgen.MADE.for_images((2, 2, 1), hidden_units=(32,))
+    model = kgen.MADE.for_images(
+        (2, 2, 1), network=functools.partial(networks.made_network, hidden_units=(32,))
+    )
     model.compile(keras.optimizers.Adam(0.05), jit_compile=False)
     weights = (16 * masses).astype("float32")
     data = tf.data.Dataset.from_tensors((space, np.zeros(16), weights)).repeat(300)
@@ -290,19 +305,29 @@ def test_keras_file_round_trip(tmp_path):
 
 def test_computes_in_float32_under_a_mixed_policy():
     keras.config.set_dtype_policy("mixed_bfloat16")
-    model = kgen.MADE.for_images((2, 2, 1), hidden_units=(4,), num_masks=2)
+    model = kgen.MADE.for_images(
+        (2, 2, 1), network=functools.partial(networks.made_network, hidden_units=(4,), num_masks=2)
+    )
     assert model.network([tf.zeros((1, 2, 2, 1)), tf.constant(1)]).dtype == tf.float32
 
 
 def test_errors():
     with pytest.raises(ValueError, match="order_agnostic needs several masks"):
-        kgen.MADE.for_images((2, 2, 1), order_agnostic=True)
+        kgen.MADE.for_images(
+            (2, 2, 1), network=functools.partial(networks.made_network, order_agnostic=True)
+        )
     with pytest.raises(ValueError, match="hidden_units is empty"):
-        kgen.MADE.for_images((2, 2, 1), hidden_units=())
+        kgen.MADE.for_images(
+            (2, 2, 1), network=functools.partial(networks.made_network, hidden_units=())
+        )
     with pytest.raises(ValueError, match="hidden_units must be an integer"):
-        kgen.MADE.for_images((2, 2, 1), hidden_units=(0,))
+        kgen.MADE.for_images(
+            (2, 2, 1), network=functools.partial(networks.made_network, hidden_units=(0,))
+        )
     with pytest.raises(ValueError, match="num_masks"):
-        kgen.MADE.for_images((2, 2, 1), num_masks=0)
+        kgen.MADE.for_images(
+            (2, 2, 1), network=functools.partial(networks.made_network, num_masks=0)
+        )
     with pytest.raises(ValueError, match="on levels"):
         kgen.MADE.for_images((2, 2, 1), likelihood=heads.Normal())
     with pytest.raises(ValueError, match="3 channels .* couples them too"):

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import kgen
 from kgen import heads, networks
-from kgen.autoregressive.naive import naive_fill
+from kgen.autoregressive.parts.naive import naive_fill
 
 
 def tiny(shape, likelihood, num_scales=2, filters=6):
@@ -169,7 +169,7 @@ def test_what_a_known_pixel_reaches(model):
         mask = np.zeros((4, 4), bool)
         mask[row, column] = True
         completed = [
-            model.complete(np.full((200, 4, 4, 1), value, "float32"), mask, seed=0).numpy()
+            model.complete(np.full((200, 4, 4, 1), value, "float32"), mask=mask, seed=0).numpy()
             for value in (0.0, 1.0)
         ]
         assert [np.ptp(value[:, row, column]) for value in completed] == [0.0, 0.0]
@@ -234,7 +234,7 @@ def test_bad_images(model):
     with pytest.raises(ValueError, match=r"Expected images of shape \(batch, 4, 4, 1\)"):
         model.log_prob(np.zeros((1, 4, 4, 3), "float32"))
     with pytest.raises(ValueError, match="bool mask of shape"):
-        model.complete(np.zeros((1, 4, 4, 1), "float32"), np.zeros((2, 2), bool))
+        model.complete(np.zeros((1, 4, 4, 1), "float32"), mask=np.zeros((2, 2), bool))
     with pytest.raises(ValueError, match="temperature must be above 0"):
         model.sample(2, temperature=0.0)
     with pytest.raises(ValueError, match="built without labels"):

@@ -16,7 +16,13 @@ from kgen.layers import SharedConditionals
 @functools.cache
 def model_of(shape=(2, 2, 1), num_levels=2):
     likelihood = heads.Bernoulli() if num_levels == 2 else heads.Categorical(num_levels)
-    return randomize(kgen.NADE.for_images(shape, hidden_units=5, likelihood=likelihood))
+    return randomize(
+        kgen.NADE.for_images(
+            shape,
+            network=functools.partial(networks.nade_network, hidden_units=5),
+            likelihood=likelihood,
+        )
+    )
 
 
 def layer_of(model):
@@ -165,7 +171,9 @@ def test_learns_a_distribution_over_four_pixels():
     """The cross-entropy comes near the entropy: NADE can be any distribution."""
     masses = np.random.RandomState(0).dirichlet(np.full(16, 0.5))
     space = all_images((2, 2, 1))
-    model = kgen.NADE.for_images((2, 2, 1), hidden_units=32)
+    model = kgen.NADE.for_images(
+        (2, 2, 1), network=functools.partial(networks.nade_network, hidden_units=32)
+    )
     model.compile(keras.optimizers.Adam(0.1), jit_compile=False)
     weights = (16 * masses).astype("float32")
     data = tf.data.Dataset.from_tensors((space, np.zeros(16), weights)).repeat(300)
@@ -186,7 +194,9 @@ def test_keras_file_round_trip(tmp_path):
 
 def test_errors():
     with pytest.raises(ValueError, match="hidden_units must be an integer"):
-        kgen.NADE.for_images((2, 2, 1), hidden_units=0)
+        kgen.NADE.for_images(
+            (2, 2, 1), network=functools.partial(networks.nade_network, hidden_units=0)
+        )
     with pytest.raises(ValueError, match="on levels"):
         kgen.NADE.for_images((2, 2, 1), likelihood=heads.Normal())
     with pytest.raises(ValueError, match="must have one SharedConditionals"):

@@ -1,5 +1,6 @@
 """PixelRNN: a distribution, in raster order, of all earlier pixels; sampling follows it."""
 
+import functools
 import itertools
 
 import keras
@@ -8,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import kgen
-from kgen import heads
+from kgen import heads, networks
 from kgen.networks import pixel_rnn
 
 each_kind = pytest.mark.parametrize("kind", ["row", "diagonal"])
@@ -24,7 +25,9 @@ def random_weights(model, scale=0.5):
 
 def pixel_rnn_model(shape, kind, likelihood):
     model = kgen.PixelRNN.for_images(
-        shape, kind=kind, hidden_units=12, num_layers=1, likelihood=likelihood
+        shape,
+        network=functools.partial(networks.pixel_rnn, kind=kind, hidden_units=12, num_layers=1),
+        likelihood=likelihood,
     )
     return random_weights(model)
 
@@ -156,11 +159,11 @@ def test_completion_keeps_what_is_known():
     model = pixel_rnn_model((3, 3, 1), "diagonal", heads.Categorical(3))
     images = np.random.RandomState(0).randint(0, 3, size=(5, 3, 3, 1)).astype("float32") / 2
     known = np.random.RandomState(1).uniform(size=(5, 3, 3)) < 0.5
-    completed = model.complete(images, known, seed=0).numpy()
+    completed = model.complete(images, mask=known, seed=0).numpy()
     np.testing.assert_array_equal(completed[known], images[known])
     # What is hidden does not matter.
     hidden = np.where(known[..., None], images, 1.0 - images)
-    np.testing.assert_array_equal(model.complete(hidden, known, seed=0), completed)
+    np.testing.assert_array_equal(model.complete(hidden, mask=known, seed=0), completed)
 
 
 @each_kind

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 import kgen
 from kgen import evaluation, heads, networks
-from kgen.autoregressive.cached import CachedSampler
-from kgen.autoregressive.naive import naive_fill
-from kgen.heads.sampling import seed_rows
+from kgen.autoregressive.parts.cached import CachedSampler
+from kgen.autoregressive.parts.naive import naive_fill
+from kgen.seeds import seed_rows
 
 SHAPE = (2, 2, 1)
 # p(z) has no mass to speak of beyond 6, and nothing here is sharper than 0.1.
@@ -23,7 +23,7 @@ def tiny(shape=SHAPE, latent_dim=1, likelihood=None, **kwargs):
     """With weights, biases included, far from what they start as."""
     model = kgen.PixelVAE.for_images(
         shape,
-        latent_dim,
+        latent_dim=latent_dim,
         encoder=lambda shape, size: networks.dense_encoder(shape, size, hidden_units=(4,)),
         decoder=lambda size, shape: networks.dense_decoder(size, shape, hidden_units=(4,)),
         likelihood=likelihood or heads.Categorical(3),
@@ -206,7 +206,7 @@ def test_verbs_agree(model):
     # `predict` draws with the model's own seed, 0.
     predicted = model.predict(first, verbose=0)
     np.testing.assert_array_equal(predicted, model.reconstruct(first, seed=0))
-    path = model.interpolate(first[:2], first[2:4], num_steps=3, seed=6).numpy()
+    path = model.interpolate(first[:2], end=first[2:4], num_steps=3, seed=6).numpy()
     assert path.shape == (2, 3, *SHAPE)
     np.testing.assert_array_equal(path[:, 0], model.reconstruct(first[:2], seed=6))
     np.testing.assert_array_equal(path[:, -1], model.reconstruct(first[2:4], seed=6))

@@ -1,5 +1,6 @@
 """The verbs of models that give each pixel its probability, and what they refuse."""
 
+import functools
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ import tensorflow as tf
 from autoregressive.pixel_models import randomize
 
 import kgen
-from kgen import heads
+from kgen import heads, networks
 
 SHAPE = (2, 3, 1)
 IMAGES = np.random.RandomState(0).randint(0, 4, size=(5, *SHAPE)).astype("float32") / 3
@@ -20,9 +21,9 @@ def built(**kwargs):
     model = kgen.GatedPixelCNN.for_images(
         SHAPE,
         likelihood=heads.Categorical(4),
-        filters=4,
-        num_layers=1,
-        head_filters=(4,),
+        network=functools.partial(
+            networks.gated_pixelcnn, filters=4, num_layers=1, head_filters=(4,)
+        ),
         **kwargs,
     )
     # Steps in Python: nothing is traced, so that the tests take milliseconds.
@@ -52,7 +53,7 @@ def test_loss_is_minus_log_prob(model):
 
 def test_loss_of_images_with_labels(model_of_labels):
     model = model_of_labels
-    log_prob = model.log_prob(IMAGES, LABELS).numpy()
+    log_prob = model.log_prob(IMAGES, labels=LABELS).numpy()
     results = model.evaluate(IMAGES, LABELS, verbose=0, return_dict=True)
     assert results["loss"] == pytest.approx(-log_prob.mean(), rel=1e-5)
     np.testing.assert_allclose(model.predict([IMAGES, LABELS], verbose=0), log_prob, rtol=1e-5)
@@ -72,7 +73,10 @@ def test_log_prob_by_hand(model):
 def test_bits_per_dim_of_a_uniform_model():
     """Without weights, each of four levels takes two bits."""
     model = kgen.PixelCNN.for_images(
-        (2, 2, 3), likelihood=heads.Categorical(4), filters=6, num_blocks=0, head_filters=()
+        (2, 2, 3),
+        likelihood=heads.Categorical(4),
+        network=functools.partial(networks.pixelcnn, filters=6, num_blocks=0, head_filters=()),
+        head_filters=(),
     )
     for weight in model.weights:
         weight.assign(tf.zeros_like(weight))
@@ -82,15 +86,15 @@ def test_bits_per_dim_of_a_uniform_model():
 
 
 def test_complete_keeps_what_is_known(model):
-    completed = model.complete(IMAGES, MASK, seed=0).numpy()
+    completed = model.complete(IMAGES, mask=MASK, seed=0).numpy()
     np.testing.assert_array_equal(completed[:, MASK], IMAGES[:, MASK])
     np.testing.assert_allclose(3 * completed, np.round(3 * completed), atol=1e-6)
     assert (completed != IMAGES).any()
     # One mask for all, or one each; what is hidden may be anything, and does not matter.
     hidden = np.where(MASK[..., None], IMAGES, np.float32(7.0))
     for images, mask in ((IMAGES, np.stack([MASK] * 5)), (hidden, MASK.tolist())):
-        np.testing.assert_array_equal(model.complete(images, mask, seed=0), completed)
-    np.testing.assert_array_equal(model.complete(IMAGES, np.ones_like(MASK)), IMAGES)
+        np.testing.assert_array_equal(model.complete(images, mask=mask, seed=0), completed)
+    np.testing.assert_array_equal(model.complete(IMAGES, mask=np.ones_like(MASK)), IMAGES)
 
 
 def test_fresh_seeds(model):
@@ -139,7 +143,7 @@ BAD_MASKS = {
 @pytest.mark.parametrize(("mask", "message"), BAD_MASKS.values(), ids=BAD_MASKS.keys())
 def test_bad_masks(model, mask, message):
     with pytest.raises(ValueError, match=message):
-        model.complete(IMAGES, mask)
+        model.complete(IMAGES, mask=mask)
 
 
 BAD_TEMPERATURES = [0.0, -1.0, math.nan, math.inf, [1.0, 1.0, 0.0, 1.0, 1.0]]
@@ -150,7 +154,7 @@ def test_bad_temperatures(model, temperature):
     with pytest.raises(ValueError, match="temperature must be above 0"):
         model.sample(5, temperature=temperature)
     with pytest.raises(ValueError, match="temperature must be above 0"):
-        model.complete(IMAGES, MASK, temperature=temperature)
+        model.complete(IMAGES, mask=MASK, temperature=temperature)
 
 
 def test_number_of_temperatures(model):
@@ -168,18 +172,18 @@ def test_unknown_labels(model_of_labels):
     for label in (3, -1):
         labels = np.where(LABELS == 2, label, LABELS)
         for call in (
-            lambda labels=labels: model_of_labels.log_prob(IMAGES, labels),
-            lambda labels=labels: model_of_labels.sample(5, labels),
-            lambda labels=labels: model_of_labels.complete(IMAGES, MASK, labels),
+            lambda labels=labels: model_of_labels.log_prob(IMAGES, labels=labels),
+            lambda labels=labels: model_of_labels.sample(5, labels=labels),
+            lambda labels=labels: model_of_labels.complete(IMAGES, mask=MASK, labels=labels),
             lambda labels=labels: model_of_labels.fit(IMAGES, labels, verbose=0),
-            lambda label=label: model_of_labels.sample(5, label),
+            lambda label=label: model_of_labels.sample(5, labels=label),
         ):
             with pytest.raises(
                 ValueError, match=rf"labels in 0 \.\. 2, received values from .*{label}"
             ):
                 call()
     with pytest.raises(ValueError, match="integer labels"):
-        model_of_labels.sample(5, 1.0)
+        model_of_labels.sample(5, labels=1.0)
 
 
 def test_labels_that_miss_or_are_too_many(model, model_of_labels):
@@ -195,15 +199,15 @@ def test_labels_that_miss_or_are_too_many(model, model_of_labels):
     with pytest.raises(ValueError, match=r"pass \[images, labels\]"):
         model_of_labels.predict(IMAGES, verbose=0)
     for call in (
-        lambda: model_of_labels.sample(5, LABELS[:4]),
-        lambda: model_of_labels.complete(IMAGES, MASK, LABELS[:4]),
+        lambda: model_of_labels.sample(5, labels=LABELS[:4]),
+        lambda: model_of_labels.complete(IMAGES, mask=MASK, labels=LABELS[:4]),
     ):
         with pytest.raises(ValueError, match="one label or 5 of them"):
             call()
     for call in (
-        lambda: model.log_prob(IMAGES, LABELS),
-        lambda: model.sample(5, LABELS),
-        lambda: model.complete(IMAGES, MASK, 1),
+        lambda: model.log_prob(IMAGES, labels=LABELS),
+        lambda: model.sample(5, labels=LABELS),
+        lambda: model.complete(IMAGES, mask=MASK, labels=1),
     ):
         with pytest.raises(ValueError, match="was built without labels"):
             call()
@@ -229,7 +233,10 @@ def test_num_samples(model, num_samples):
 )
 def test_a_server_refuses_what_python_refuses(name, change, message):
     model = kgen.GatedPixelCNN.for_images(
-        (2, 2, 1), likelihood=heads.Categorical(3), num_classes=3, filters=2, num_layers=1
+        (2, 2, 1),
+        likelihood=heads.Categorical(3),
+        num_classes=3,
+        network=functools.partial(networks.gated_pixelcnn, filters=2, num_layers=1),
     )
     function, signature = model.endpoints()[name]
     served = tf.function(function, input_signature=signature, autograph=False)

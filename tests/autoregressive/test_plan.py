@@ -9,9 +9,9 @@ from keras import layers
 
 import kgen
 from kgen import heads, networks
-from kgen.autoregressive.cached import CachedSampler
-from kgen.autoregressive.naive import naive_fill
-from kgen.autoregressive.plan import Plan
+from kgen.autoregressive.parts.cached import CachedSampler
+from kgen.autoregressive.parts.naive import naive_fill
+from kgen.autoregressive.parts.plan import Plan
 from kgen.layers import CausalConv2D, ConcatELU, DepthToSpace, GatedActivation, RowConv2D
 
 

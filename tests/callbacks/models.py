@@ -58,7 +58,10 @@ def classifier(*, built=True, optimizer=None, policy=None, eager=True):
     ]
     model = keras.Sequential([keras.Input((4,)), *layers] if built else layers)
     model.compile(
-        optimizer or keras.optimizers.Adam(0.05), "mse", jit_compile=False, run_eagerly=eager
+        optimizer or keras.optimizers.Adam(0.05),
+        "mse",
+        jit_compile=False,
+        run_eagerly=eager,
     )
     return model
 

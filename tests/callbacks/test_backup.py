@@ -96,7 +96,10 @@ def test_both_optimizers_of_an_adversarial_model_resume(tmp_path):
     def new():
         keras.utils.set_random_seed(3)
         model = TwoPlayers()
-        model.compile(keras.optimizers.Adam(0.01), keras.optimizers.RMSprop(0.01))
+        model.compile(
+            generator_optimizer=keras.optimizers.Adam(0.01),
+            discriminator_optimizer=keras.optimizers.RMSprop(0.01),
+        )
         return model
 
     whole, part, resumed = new(), new(), new()

@@ -8,7 +8,7 @@ from by_hand import EAGER
 from keras import layers
 
 import kgen
-from kgen.contrastive import losses
+from kgen.losses import contrastive as losses
 
 SHAPE = (6, 4, 1)
 

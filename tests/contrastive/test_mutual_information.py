@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kgen.contrastive import losses
+from kgen.losses import contrastive as losses
 
 # (dim, rho, N): information far below log N, of its size, and far above it.
 GAUSSIANS = [(2, 0.5, 256), (4, 0.9, 64), (20, 0.9, 16)]

@@ -12,7 +12,7 @@ from keras import layers
 from replicas import two_replicas
 
 import kgen
-from kgen.contrastive import losses
+from kgen.losses import contrastive as losses
 
 SHAPE = (6, 4, 1)
 COUNT = 17  # Batches of 7, 7 and 3: 4 + 3 images a replica, twice, and 2 + 1.

@@ -26,7 +26,7 @@ ROUNDING = 1e-5
 
 
 def data(images=GREY, **options):
-    return from_arrays(images, LABELS[: len(images)], **{"batch_size": 8, **options})
+    return from_arrays((images, LABELS[: len(images)]), **{"batch_size": 8, **options})
 
 
 def views(dataset):
@@ -122,7 +122,7 @@ def test_labels_stay_with_their_images():
 
 
 def test_instances_as_classes():
-    dataset = from_arrays(GREY, LABELS, shuffle=True, batch_size=8)
+    dataset = from_arrays((GREY, LABELS), shuffle=True, batch_size=8)
     identity = RandomResizedCrop(8, 8, scale=(1.0, 1.0), ratio=(1.0, 1.0))
     for images, indices in one_view(dataset, identity):
         np.testing.assert_allclose(images, GREY[indices.numpy()], atol=1e-6)

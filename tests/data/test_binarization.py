@@ -53,7 +53,7 @@ def test_a_draw_depends_on_the_example_not_on_its_batch_or_place():
     draws = {}
     for batch_size, shuffle in [(7, False), (50, False), (16, True)]:
         dataset = from_arrays(
-            grey(50), labels, batch_size=batch_size, shuffle=shuffle, binarize="dynamic"
+            (grey(50), labels), batch_size=batch_size, shuffle=shuffle, binarize="dynamic"
         )
         pairs = [(x.numpy(), y.numpy()) for x, y in dataset]
         images, order = (np.concatenate(part) for part in zip(*pairs, strict=True))

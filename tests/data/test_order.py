@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from kgen.data import from_arrays, load, set_epoch
-from kgen.data.epoch import current_epoch
+from kgen.epochs import current_epoch
 
 NUM_EXAMPLES = 50
 POINTS = np.arange(NUM_EXAMPLES, dtype=np.float32)[:, None]

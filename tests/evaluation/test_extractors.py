@@ -11,7 +11,7 @@ from PIL import Image
 
 from kgen import data
 from kgen.data import builders
-from kgen.data.epoch import current_epoch
+from kgen.epochs import current_epoch
 from kgen.evaluation import classifier_features, extractors, inception_features
 
 

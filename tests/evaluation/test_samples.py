@@ -7,13 +7,13 @@ import tensorflow as tf
 from cases import DENSE_PLAYERS, SHAPE
 
 import kgen
-from kgen import callbacks, evaluation, heads
+from kgen import callbacks, evaluation, seeds
 from kgen.evaluation import samples
 
 
 @pytest.fixture(scope="module")
 def model():
-    return kgen.GAN.for_images(SHAPE, 2, **DENSE_PLAYERS)
+    return kgen.GAN.for_images(SHAPE, latent_dim=2, **DENSE_PLAYERS)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ class SeedsAsSamples:
     """Its samples are their seeds, and the labels where there are some."""
 
     def sample(self, num_samples, labels=None, seed=None):
-        rows = heads.seed_rows(seed, num_samples)
+        rows = seeds.seed_rows(seed, num_samples)
         return rows if labels is None else tf.concat([rows, tf.constant(labels)[:, None]], axis=1)
 
 
@@ -52,7 +52,7 @@ class Recorder:
 
 def test_samples_are_those_of_the_verb(model):
     drawn = evaluation.draw_samples(model, 7, batch_size=3, seed=4)
-    seeds = [int(heads.fold_in(heads.as_seed(4), batch, 0)[0]) for batch in range(3)]
+    seeds = [int(seeds.fold_in(seeds.as_seed(4), batch, 0)[0]) for batch in range(3)]
     expected = np.concatenate([model.sample(3, seed=seed) for seed in seeds])[:7]
     # Matrix products may round differently at another batch size.
     np.testing.assert_allclose(drawn, expected, atol=1e-6)
@@ -125,8 +125,11 @@ def test_an_extractor_alone_and_one_draw(model, networks, images):
 def test_figures_while_training(networks, images):
     """What the README shows."""
     extractor, _ = networks
-    gan = kgen.GAN.for_images(SHAPE, 2, **DENSE_PLAYERS)
-    gan.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
+    gan = kgen.GAN.for_images(SHAPE, latent_dim=2, **DENSE_PLAYERS)
+    gan.compile(
+        generator_optimizer=keras.optimizers.Adam(1e-3),
+        discriminator_optimizer=keras.optimizers.Adam(1e-3),
+    )
     logger = callbacks.EvaluationLogger(
         lambda model: evaluation.sample_quality(model, images[:20], extractor, num_draws=1)
     )

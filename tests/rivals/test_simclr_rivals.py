@@ -97,7 +97,7 @@ def test_losses_of_lightly_and_pytorch_are_nt_xent(capsys):
     torch = pytest.importorskip("torch")
     from benchmarks import libraries
     from benchmarks.rivals import torch_simclr
-    from kgen.contrastive import losses
+    from kgen.losses import contrastive as losses
 
     first, second = np.random.default_rng(0).normal(size=(2, 5, 7)).astype(np.float32)
     expected = tf.reduce_mean(losses.nt_xent(first, second, temperature=torch_simclr.TEMPERATURE))

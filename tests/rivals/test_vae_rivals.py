@@ -15,7 +15,9 @@ def vae(request):
     """The model of a case, its weights away from where they start, a batch, and its noise."""
     case = FAMILIES["vae"][request.param]
     encoder, decoder = case.kgen_networks
-    model = kgen.VAE.for_images((28, 28, 1), case.latent_dim, encoder=encoder, decoder=decoder)
+    model = kgen.VAE.for_images(
+        (28, 28, 1), latent_dim=case.latent_dim, encoder=encoder, decoder=decoder
+    )
     draws = np.random.default_rng(0)
     for variable in model.trainable_variables:
         variable.assign_add(draws.normal(size=variable.shape, scale=0.02).astype(np.float32))

@@ -19,7 +19,7 @@ def wgan_gp():
     generator, critic = case.kgen_networks
     model = kgen.WGANGP.for_images(
         (28, 28, 1),
-        case.latent_dim,
+        latent_dim=case.latent_dim,
         generator=generator,
         discriminator=critic,
         discriminator_steps=1,
@@ -92,7 +92,11 @@ def test_bare_keras_wgan_gp_has_the_losses_of_kgen(wgan_gp, monkeypatch):
     latents, mixing = noise_of(wgan_gp, len(images))
     bare = keras_wgan_gp.WGANGP(wgan_gp.generator, wgan_gp.discriminator)
     # Updates that change nothing, so that both losses are those of the same weights.
-    bare.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0), run_eagerly=True)
+    bare.compile(
+        generator_optimizer=keras.optimizers.SGD(0.0),
+        discriminator_optimizer=keras.optimizers.SGD(0.0),
+        run_eagerly=True,
+    )
     monkeypatch.setattr(keras.random, "normal", lambda *args, **kwargs: tf.constant(latents))
     monkeypatch.setattr(keras.random, "uniform", lambda *args, **kwargs: tf.constant(mixing))
     logs = bare.train_step(tf.constant(images))

@@ -156,7 +156,7 @@ def test_a_path_leads_from_one_sample_to_another(page, models):
         window.click(f"#samples button:nth-child({number})")
     shown = draw(window, "#interpolate", "#path", 8)
     samples = model.sample(4, seed=SEED)
-    expected = model.interpolate(samples[1:2], samples[3:4], num_steps=8)[0]
+    expected = model.interpolate(samples[1:2], end=samples[3:4], num_steps=8)[0]
     np.testing.assert_allclose(shown, expected, **CLOSE)
     # The sliders show the latents of the picture that was picked last.
     first = float(window.run(TEXT, "#sliders output"))
@@ -180,7 +180,9 @@ def test_completion_keeps_what_is_known(page, models):
     height = image.shape[1]
     mask = np.broadcast_to(np.arange(height)[:, None] < height / 2, image.shape[1:3])
     # The picture was drawn as a 1, and is completed as one.
-    expected = model.complete(np.repeat(image, 8, axis=0), mask, np.full(8, 1), seed=SEED)
+    expected = model.complete(
+        np.repeat(image, 8, axis=0), mask=mask, labels=np.full(8, 1), seed=SEED
+    )
     np.testing.assert_allclose(shown, expected, **CLOSE)
     assert len({picture.tobytes() for picture in shown}) > 1
 

@@ -1,0 +1,1 @@
+"""Machinery that the adversarial family's systems are built of."""

@@ -1,0 +1,305 @@
+"""What GANs share: a generator with averaged weights, its verbs, and the discriminator's."""
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from kgen import checks, specs
+from kgen.averages import AveragedWeights
+from kgen.endpoints import Endpoint
+from kgen.losses.reconstruction import per_example
+from kgen.networks import dcgan_discriminator, dcgan_generator
+from kgen.seeds import sample_rows, seed_rows
+from kgen.verbs import Interpolation, Sampling
+from kgen.verbs.decoding import linear_interpolation, spherical_interpolation
+
+tfd = tfp.distributions
+
+
+class LatentGeneration(Sampling, Interpolation):
+    """Mixin for models that generate from a normal latent.
+
+        z ~ N(0, I),   x = G(z; w),   w <- decay w + (1 - decay) w_generator  after each step
+
+    `decay` is `min(ema_decay, (1 + t) / (10 + t))` after t steps, so that the average forgets the
+    initial weights of a short run. With `ema_decay=None` the generator's own weights are used.
+    Moving means are the generator's own in any case: they follow within some ten steps, and
+    averaging them as well made no clear difference in one run on digits.
+
+    A label-conditional model has `num_classes`; its generator takes `[latents, labels]`.
+    """
+
+    num_classes = None
+
+    def _set_generator(self, generator, latent_dim, image_shape, ema_decay):
+        """Keep the generator, what it makes, and its averages."""
+        self.generator = generator
+        self.latent_dim, self.image_shape = latent_dim, image_shape
+        generated = specs.of_shape(image_shape)
+        self.data_spec = generated
+        if self.num_classes is not None:
+            self.data_spec = (generated, specs.Labels(self.num_classes))
+        self.ema_decay = ema_decay
+        self.averaged_generator = None
+        if ema_decay is not None:
+            checks.probability("ema_decay", ema_decay)
+            self.averaged_generator = AveragedWeights(self, generator)
+
+    def after_step(self):
+        """Move the averaged weights."""
+        if self.ema_decay is None:
+            return
+        steps = tf.cast(self.steps.value, tf.float32)
+        self.averaged_generator.move(tf.minimum(self.ema_decay, (1.0 + steps) / (10.0 + steps)))
+
+    def latents(self, batch_size, seed):
+        """Latents of a training step: float32 `(batch_size, latent_dim)` from a stateless seed."""
+        return tf.random.stateless_normal((batch_size, self.latent_dim), seed)
+
+    def sample_latents(self, seeds, *, truncation=None):
+        """One latent per row of `seeds`, int32 `(num_samples, 2)`.
+
+        With `truncation=t` each coordinate is drawn from the normal distribution restricted to
+        [-t, t]: less variety, better samples (Brock et al. 2019, section 3.1).
+        """
+        if truncation is None:
+            return sample_rows(tfd.Sample(tfd.Normal(0.0, 1.0), self.latent_dim), seeds)
+        truncation = checks.positive_number("truncation", truncation)
+        uniform = tfd.Sample(tfd.Uniform(), self.latent_dim)
+        limit = tfd.Normal(0.0, 1.0).cdf(truncation)
+        draws = (1.0 - limit) + (2.0 * limit - 1.0) * sample_rows(uniform, seeds)
+        # Rounding takes a draw of the very tail beyond the limit, or to infinity.
+        return tf.clip_by_value(tfd.Normal(0.0, 1.0).quantile(draws), -truncation, truncation)
+
+    def decode(self, latents, *, labels=None):
+        """What the generator with averaged weights makes of latents.
+
+        Args:
+            latents: float32 `(batch, latent_dim)`.
+            labels: int32 `(batch,)` where the model has `num_classes`, else None.
+
+        Returns:
+            float32 `(batch, *image_shape)`, images in [0, 1].
+        """
+        # Keras takes no NumPy array beside a tensor.
+        latents, labels = tf.convert_to_tensor(latents), self._checked_labels(labels)
+        inputs = latents if labels is None else [latents, labels]
+        if self.ema_decay is None:
+            return tf.cast(self.generator(inputs, training=False), tf.float32)
+        return self.averaged_generator(inputs)
+
+    def sample(self, num_samples, *, labels=None, truncation=None, seed=None):
+        """Decode latents drawn from the prior.
+
+        Args:
+            num_samples: int >= 1.
+            labels: where the model has `num_classes`: int, or ints `(num_samples,)`, or None for
+                all classes in turn.
+            truncation: float > 0 or None; see `sample_latents`.
+            seed: int, or None for a fresh one. Sample i is a function of `(seed, i)` and its
+                label, in Python and from the served model, where it is row `(seed, i)` of the
+                input `seed`.
+
+        Returns:
+            float32 `(num_samples, *image_shape)`.
+        """
+        seeds = seed_rows(seed, num_samples)
+        if self.num_classes is not None and labels is None:
+            labels = tf.range(num_samples) % self.num_classes
+        elif labels is not None:
+            labels = tf.convert_to_tensor(labels)
+            if labels.shape.rank and labels.shape != (num_samples,):
+                raise ValueError(
+                    f"Expected one label or {num_samples} of them, one per sample, received labels "
+                    f"of shape {labels.shape}."
+                )
+            labels = tf.broadcast_to(labels, (num_samples,))
+        return self.decode(self.sample_latents(seeds, truncation=truncation), labels=labels)
+
+    def _labels_input(self):
+        return {} if self.num_classes is None else {"labels": specs.Labels(self.num_classes)}
+
+    def _sample_inputs(self):
+        return self._labels_input()
+
+    def _decode_inputs(self):
+        return self._labels_input()
+
+    def _sample_rows(self, seeds, *labels):
+        return self._decode_rows(self.sample_latents(seeds), *labels)
+
+    def mean_latent(self, indices, *, seed):
+        """The mean latent of chosen samples, for arithmetic such as `smiling - neutral + other`.
+
+        Args:
+            indices: ints, which images of `sample(n, seed=seed)` were chosen.
+            seed: int, the seed of that call.
+
+        Returns:
+            float32 `(1, latent_dim)`; decode sums and differences of these.
+
+        Reference: Radford et al. 2016, section 6.3.2: the mean of three latents.
+        """
+        indices = tf.reshape(tf.cast(indices, tf.int32), (-1,))
+        if indices.shape[0] == 0:
+            raise ValueError("indices is empty: the mean of no latents. Choose at least one.")
+        seeds = tf.stack([tf.fill(tf.shape(indices), checks.seed(seed)), indices], axis=-1)
+        return tf.reduce_mean(self.sample_latents(seeds), axis=0, keepdims=True)
+
+    def interpolate(self, start, *, end, num_steps=8, labels=None, spherical=True):
+        """Decode the paths between two batches of latents.
+
+        Args:
+            start: float32 `(batch, latent_dim)`, such as `sample_latents` gives.
+            end: the same shape.
+            num_steps: int >= 2, both ends included.
+            labels: int32 `(batch,)` where the model has `num_classes`.
+            spherical: bool: along the great circle, which stays where normal latents lie, or along
+                the straight line.
+
+        Returns:
+            float32 `(batch, num_steps, *image_shape)`.
+        """
+        between = self._point_between if spherical else linear_interpolation
+        return self._decode_path(between, start, end, num_steps, {"labels": labels})
+
+    def _point_between(self, start, end, weight):
+        return spherical_interpolation(start, end, weight)
+
+    def invert(
+        self, images, *, labels=None, num_steps=300, learning_rate=0.05, num_starts=4, seed=0
+    ):
+        """Latents whose images are near the given ones, by Adam on the squared error.
+
+            minimize over z   mean((G(z) - x)^2)
+
+        Each image starts from `num_starts` draws of the prior and keeps the best of them.
+
+        Args:
+            images: float32 `(batch, *image_shape)`.
+            labels: int32 `(batch,)` where the model has `num_classes`.
+            num_steps: int >= 1.
+            learning_rate: float > 0.
+            num_starts: int >= 1.
+            seed: int.
+
+        Returns:
+            `(latents, errors)`: float32 `(batch, latent_dim)` and the mean squared errors,
+            float32 `(batch,)`.
+
+        Reference: Lipton & Tripathi 2017, "Precise Recovery of Latent Vectors from GANs", without
+        the clipping of latents.
+        """
+        self.sample_spec.check(images, "images")
+        checks.positive_integer("num_steps", num_steps)
+        checks.positive_integer("num_starts", num_starts)
+        checks.positive_number("learning_rate", learning_rate)
+        labels = self._checked_labels(labels)
+        images, count = tf.cast(images, tf.float32), len(images)
+        targets = tf.tile(images, [num_starts] + [1] * len(self.image_shape))
+        if labels is not None:
+            labels = tf.tile(labels, [num_starts])
+        optimizer = keras.optimizers.Adam(learning_rate)
+        seeds = seed_rows(seed, num_starts * count)
+        start = self._inversion_start(self.sample_latents(seeds), images)
+        latents = keras.Variable(start)
+        optimizer.build([latents])
+
+        def errors():
+            squares = tf.square(self.decode(latents.value, labels=labels) - targets)
+            return tf.reduce_mean(squares, axis=list(range(1, squares.shape.rank)))
+
+        @tf.function
+        def step():
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(latents.value)
+                total = tf.reduce_sum(errors())
+            optimizer.apply([tape.gradient(total, latents.value)], [latents])
+            latents.assign(self._on_support(latents.value, start))
+
+        for _ in range(num_steps):
+            step()
+        by_start = tf.reshape(errors(), (num_starts, count))
+        best = tf.argmin(by_start, axis=0)
+        grid = tf.reshape(latents.value, (num_starts, count, self.latent_dim))
+        rows = tf.stack([best, tf.range(count, dtype=best.dtype)], axis=-1)
+        return tf.gather_nd(grid, rows), tf.reduce_min(by_start, axis=0)
+
+    def _inversion_start(self, latents, images):
+        """Where `invert` starts: here at `latents`, drawn from the prior, a block per start."""
+        return latents
+
+    def _on_support(self, latents, start):
+        """What `invert` takes its latents back to after each step, with those that it began at."""
+        return latents
+
+    def _checked_labels(self, labels):
+        if self.num_classes is None and labels is not None:
+            raise ValueError(f"{type(self).__name__} generates without labels, received some.")
+        if self.num_classes is not None:
+            if labels is None:
+                raise ValueError(
+                    f"{type(self).__name__} generates from labels: pass int32 labels (batch,) in "
+                    f"0 .. {self.num_classes - 1}."
+                )
+            labels = checks.label_tensor(labels, self.num_classes)
+        return labels
+
+    # The discriminator's side.
+
+    def call(self, inputs, training=False):
+        """What `discriminate` gives: what `predict` gives."""
+        return self.discriminate(inputs)
+
+    def discriminate(self, images):
+        """The discriminator's logits of images: float32 `(batch,)`, higher for what looks real."""
+        return per_example(self.discriminator(images, training=False))
+
+    def _discriminate_inputs(self):
+        """What is judged beside an example: name -> spec."""
+        return {}
+
+    def endpoints(self):
+        """`sample` (the default), `sample_png` for 1 or 3 channels, `decode`, `interpolate`,
+        `discriminate`; a label-conditional model takes `labels` in each."""
+        spec, beside = self.sample_spec, self._discriminate_inputs()
+
+        def discriminate(examples, *rows):
+            return {"logits": self.discriminate(examples, **dict(zip(beside, rows, strict=True)))}
+
+        judged = Endpoint(discriminate, {spec.noun: spec, **beside})
+        return {**super().endpoints(), "discriminate": judged}
+
+
+class TwoNetworks(LatentGeneration):
+    """Mixin for models of one generator and one discriminator without labels.
+
+    Attributes:
+        default_discriminator: function `image_shape -> keras.Model` that `for_images` calls.
+    """
+
+    default_discriminator = staticmethod(dcgan_discriminator)
+
+    @classmethod
+    def for_images(
+        cls, image_shape, *, latent_dim=64, generator=dcgan_generator, discriminator=None, **kwargs
+    ):
+        """A model with networks made for an image shape: DCGAN's (Radford et al. 2016) by default.
+
+        Args:
+            image_shape: `(height, width, channels)`, any of each; `(dim,)` with dense networks.
+            latent_dim: int >= 1.
+            generator: function `(latent_dim, image_shape) -> keras.Model` from `kgen.networks`.
+            discriminator: function `image_shape -> keras.Model` likewise; where a penalty is on the
+                slope for one image, the default has layer normalization in place of batch
+                normalization.
+            **kwargs: the class's other arguments.
+        """
+        make_discriminator = discriminator or cls.default_discriminator
+        return cls(generator(latent_dim, image_shape), make_discriminator(image_shape), **kwargs)
+
+
+def without_updates(network, inputs, training):
+    """Call a network without moving its state (moving means, ...), which is another player's."""
+    with keras.StatelessScope():
+        return network(inputs, training=training)

@@ -1,0 +1,1 @@
+"""Machinery that the autoencoding family's systems are built of."""

@@ -1,0 +1,1 @@
+"""Machinery that the autoregressive family's systems are built of."""

@@ -1,0 +1,3 @@
+"""Classical models, fitted by sufficient statistics."""
+
+from kgen.classical.gaussian_mixture import GaussianMixture as GaussianMixture

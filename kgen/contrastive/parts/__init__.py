@@ -1,0 +1,1 @@
+"""Machinery that the contrastive family's systems are built of."""

@@ -1,0 +1,428 @@
+"""What the bases of all models share: saving, `steps`, noise, hooks, checks, running means."""
+
+import inspect
+import types
+import weakref
+
+import keras
+import tensorflow as tf
+
+from kgen import checks, specs
+from kgen.epochs import set_epoch
+from kgen.training import data
+from kgen.training.divergence import DivergenceGuard
+
+
+class _Hooks(keras.callbacks.Callback):
+    """Calls the model's hooks, and tells the input pipelines which epoch begins."""
+
+    async_safe = True  # Keras calls the batch's hook in a thread: no step waits for its logs.
+
+    def __init__(self, batch):
+        super().__init__()
+        self.batch = batch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        set_epoch(epoch)
+        # Here and not when training begins: a backup is restored by then.
+        if self.batch is not None and int(self.model.steps) == 0:
+            self.model.before_training(self.batch)
+        self.batch = None
+        self.model.before_epoch(epoch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        _as_scalars(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        _as_scalars(logs)
+        self.model.after_epoch(epoch)
+
+    def on_train_end(self, logs=None):
+        self.model.after_training()
+
+
+class BaseModel(keras.Model):
+    """Configuration, compilation, seeds, running means and input checks of every kgen model.
+
+    A subclass of any kgen model may add layers, weights and metrics in its constructor. A
+    constructor argument must be kept under its own name: that is all that saving needs.
+
+    Attributes:
+        data_spec: what one training example is, in Keras' `(x, y)` form; see `kgen.specs`. None:
+            what `fit` is given is not checked.
+        terms: names of the terms that the objective reports beside the losses.
+        steps: int64 variable, training steps so far; saved. Noise and averages hang on it.
+    """
+
+    data_spec = None
+    terms = ()
+
+    def __init__(self, *, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = checks.seed(seed)
+        self.steps = self.add_weight(
+            name="steps",
+            shape=(),
+            dtype="int64",
+            initializer="zeros",
+            trainable=False,
+            aggregation="only_first_replica",
+        )
+        self._steps_are_due = False
+        self._last_data = None
+        self._trackers = {}
+        # The networks hold all variables and arrive built: Keras need not call the model for them,
+        # and a subclass can go on adding its own.
+        self.built = True
+
+    @property
+    def predict_spec(self):
+        """What `predict` takes: the x of `data_spec`, unless a model says otherwise."""
+        return None if self.data_spec is None else specs.x_and_y(self.data_spec)[0]
+
+    def endpoints(self):
+        """The functions to serve: name -> `kgen.endpoints.Endpoint`, the default first.
+
+        The mixins of `kgen.verbs` add those of their verbs.
+        """
+        return {}
+
+    # Saving.
+
+    def get_config(self):
+        """Every constructor argument, read from the attribute of the same name."""
+        names = [name for name in _argument_names(type(self)) if name != "name"]
+        config = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
+        return {**config, "name": self.name, "seed": self.seed, "dtype": self._dtype_config()}
+
+    def _dtype_config(self):
+        return keras.saving.serialize_keras_object(self.dtype_policy)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The inverse of `get_config`."""
+        arguments = {
+            name: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+            for name, value in config.items()
+        }
+        return cls(**arguments)
+
+    def save_own_variables(self, store):
+        """Write the model's own variables, `steps` under its name."""
+        for index, variable in enumerate(self._numbered_variables()):
+            store[str(index)] = variable
+        for name, variable in self._named_variables().items():
+            store[name] = variable
+
+    def load_own_variables(self, store):
+        """Read what `save_own_variables` wrote; files of kgen 0.1 have no `steps`.
+
+        Raises:
+            ValueError: if the file holds another number of variables.
+        """
+        variables = self._numbered_variables()
+        numbered = [key for key in store.keys() if key.isdigit()]
+        if len(numbered) != len(variables):
+            raise ValueError(
+                f"{type(self).__name__} has {len(variables)} variables of its own, the file has "
+                f"{len(numbered)}: it is of another configuration."
+            )
+        for index, variable in enumerate(variables):
+            variable.assign(store[str(index)])
+        self._steps_are_due = "steps" not in store.keys()
+        for name, variable in self._named_variables().items():
+            if name in store.keys():
+                variable.assign(store[name][()])
+
+    def _named_variables(self):
+        """What a file may lack: the counter of steps, and sums of an epoch under way."""
+        return {"steps": self.steps}
+
+    def _numbered_variables(self):
+        own = [*self._trainable_variables, *self._non_trainable_variables]
+        named = {id(variable) for variable in self._named_variables().values()}
+        return [variable for variable in own if id(variable) not in named]
+
+    # Compilation.
+
+    def _compile(self, arguments, optimizers, *, jit_compile, steps_per_execution, run_eagerly):
+        _check_arguments_are_kept(self)
+        self._compile_arguments = arguments
+        jit_compile = self._choose_jit(jit_compile, steps_per_execution)
+        super().compile(
+            optimizer=optimizers[-1][0] if optimizers else "sgd",
+            jit_compile=jit_compile,
+            steps_per_execution=steps_per_execution,
+            run_eagerly=run_eagerly,
+            auto_scale_loss=False,
+        )
+        # Saved files restore an optimizer's state only where its variables exist already, and a
+        # strategy wants them created inside its scope.
+        with self.distribute_strategy.scope():
+            for optimizer, variables in optimizers:
+                if not optimizer.built:
+                    optimizer.build(variables)
+            names = self._tracked_names()
+            if tuple(self._trackers) != tuple(names):
+                self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
+
+    def _tracked_names(self):
+        return self.terms
+
+    def _choose_jit(self, jit_compile, steps_per_execution):
+        devices = self.distribute_strategy.num_replicas_in_sync
+        has_gpu = bool(tf.config.list_logical_devices("GPU"))
+        if jit_compile == "auto":
+            return has_gpu and devices == 1
+        if devices > 1 and not has_gpu:
+            if jit_compile:
+                raise ValueError(
+                    "jit_compile=True does not work with several replicas on the CPU: XLA cannot "
+                    "read a variable of another device. Use jit_compile='auto' or False."
+                )
+        return jit_compile
+
+    def get_compile_config(self):
+        """The arguments of `compile`, serialized."""
+        if not self.compiled:
+            return {}
+        return keras.saving.serialize_keras_object(self._compile_arguments)
+
+    def compile_from_config(self, config):
+        """Compile with what `get_compile_config` returned."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    # Hooks.
+
+    def before_training(self, batch):
+        """Hook: called once, before the first step of an untrained model, outside the graph.
+
+        Args:
+            batch: the first batch, `(x, y)` as NumPy arrays, y None where there is none. Codebooks,
+                k-means and data-dependent scales start from it.
+        """
+
+    def before_epoch(self, epoch):
+        """Hook: called before each epoch of `fit` with its number, from 0."""
+
+    def after_step(self):
+        """Hook: called inside the compiled step, after the update of the weights."""
+
+    def after_epoch(self, epoch):
+        """Hook: called after each epoch of `fit`, before any other callback's `on_epoch_end`."""
+
+    def after_training(self):
+        """Hook: called when `fit` ends."""
+
+    def check_batch(self, x, y, *, size, count, training):
+        """Hook: refuse what this model alone cannot train on, by a ValueError.
+
+        Args:
+            x: the x that was seen, NumPy arrays; it fits `data_spec`.
+            y: the y, or None.
+            size: int, examples per batch.
+            count: int, examples that were seen: of arrays all, of a data set those of a batch.
+            training: bool; evaluation takes no slices of a batch.
+        """
+
+    # Training.
+
+    @property
+    def metrics(self):
+        """One running mean per term, then the metrics that a subclass added."""
+        trackers = list(self._trackers.values())
+        known = {id(tracker) for tracker in trackers}
+        return trackers + [metric for metric in self._metrics if id(metric) not in known]
+
+    def noise_seed(self, training, salt=0):
+        """A seed for this step's noise, computed and not stored: int32 of shape `(2,)`.
+
+        It is a function of (model seed, training step, replica, salt), so that a resumed run
+        draws what the uninterrupted one would have drawn, and replicas draw different noise.
+        With `training=False` the number of examples seen since the evaluation began takes the
+        place of the step: two evaluations of the same data agree.
+        """
+        if training:
+            step = self.steps.value
+        else:
+            step = next(iter(self._trackers.values())).count if self._trackers else 0
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group if context else 0
+        seed = tf.constant([self.seed, 2 * salt + int(bool(training))], tf.int32)
+        fold_in = tf.random.experimental.stateless_fold_in
+        return fold_in(fold_in(seed, tf.cast(step, tf.int32)), tf.cast(replica, tf.int32))
+
+    def _gradient_loss(self, loss, sample_weight, penalties):
+        """This replica's share of the mean over the global batch; Keras sums the shares."""
+        num_replicas = tf.cast(self.distribute_strategy.num_replicas_in_sync, tf.float32)
+        if loss.shape.rank == 0:
+            if sample_weight is not None:
+                raise ValueError(
+                    f"{type(self).__name__} has one loss per batch, which sample weights cannot "
+                    "weigh: leave sample_weight out, or return one loss per example."
+                )
+            return (tf.cast(loss, tf.float32) + penalties) / num_replicas
+        values = tf.cast(loss, tf.float32)
+        count = self._global_count(values)
+        if sample_weight is not None:
+            values *= tf.reshape(tf.cast(sample_weight, tf.float32), (-1,))
+        return tf.reduce_sum(values) / count + penalties / num_replicas
+
+    def _global_count(self, values):
+        count = tf.cast(tf.shape(values)[0], tf.float32)
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            count = tf.distribute.get_replica_context().all_reduce("SUM", count)
+        return tf.maximum(count, 1.0)
+
+    def _minimize(self, optimizer, variables, objective, sample_weight=None, layers=None):
+        """One update of `variables`; returns the terms."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in variables])
+            terms = objective()
+            checks.terms(self, terms)
+            penalties = self._penalties(layers)
+            loss = self._gradient_loss(terms["loss"], sample_weight, penalties)
+            loss = optimizer.scale_loss(loss)
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        optimizer.apply(gradients, variables)
+        return {**terms, "loss": terms["loss"] + penalties}
+
+    def _penalties(self, layers=None):
+        """The losses that layers keep themselves, such as weight decay by a regularizer."""
+        losses = (
+            self.losses if layers is None else [loss for each in layers for loss in each.losses]
+        )
+        return tf.cast(sum(losses), tf.float32) if losses else 0.0
+
+    def _track(self, terms, x, sample_weight=None):
+        """Update the running means; a term of the whole batch counts once per example."""
+        count = tf.shape(keras.tree.flatten(x)[0])[0]
+        for name, values in terms.items():
+            weight = count if values.shape.rank == 0 else sample_weight
+            self._trackers[name].update_state(values, sample_weight=weight)
+
+    def _results(self):
+        results = {metric.name: metric.result() for metric in self.metrics}
+        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            # Keras reduces the workers' results along axis 0, which a scalar does not have.
+            return {name: tf.reshape(value, (1,)) for name, value in results.items()}
+        return results
+
+    def predict_step(self, data):
+        """The model's `call` on the x of `data`."""
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self(x, training=False)
+
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, **kwargs):
+        """Keras' `fit`, after a look at the first batch (see `kgen.training.data.check`).
+
+        The data set of the last `fit` is not looked at again: that would start its pipeline once
+        more, which can take longer than a step.
+
+        Adds what every kgen model needs: the number of the epoch reaches the input pipeline, the
+        hooks are called, and a loss that is no longer finite stops the run with the step and the
+        term.
+        """
+        if self._steps_are_due and self.optimizer is not None:
+            # A file of kgen 0.1: its optimizer has counted.
+            inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+            self.steps.assign(inner._iterations)
+            self._steps_are_due = False
+        wants_batch = type(self).before_training is not BaseModel.before_training
+        wants_batch = wants_batch and int(self.steps) == 0
+        batch = None
+        is_new = not isinstance(x, tf.data.Dataset) or (
+            self._last_data is None or self._last_data() is not x
+        )
+        if is_new or wants_batch:
+            first, x = data.see_first(x)
+            seen = keras.utils.unpack_x_y_sample_weight(first) if first is not x else (x, y)
+            batch = data.check(self, *seen[:2], batch_size=batch_size)
+        if isinstance(x, tf.data.Dataset):
+            self._last_data = weakref.ref(x)
+        if kwargs.get("validation_data") is not None:
+            size = kwargs.get("validation_batch_size") or batch_size
+            data.check_validation(self, kwargs["validation_data"], size)
+        self._check_strategy(x, batch_size)
+        callbacks = kwargs.pop("callbacks", None) or []
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            hooks = _Hooks(batch if wants_batch else None)
+            callbacks = [hooks, DivergenceGuard(), *_as_list(callbacks)]
+        if isinstance(x, (tf.data.Dataset, types.GeneratorType)):
+            # Keras warns that it leaves their order alone, even where nobody asked.
+            kwargs.setdefault("shuffle", False)
+        return super().fit(x, y, batch_size, epochs, callbacks=callbacks, **kwargs)
+
+    def evaluate(self, x=None, y=None, **kwargs):
+        """Keras' `evaluate`: means of the terms, in nats per example where they are likelihoods."""
+        if "_use_cached_eval_dataset" not in kwargs:
+            first, x = data.see_first(x)
+            seen = keras.utils.unpack_x_y_sample_weight(first) if first is not x else (x, y)
+            data.check(self, *seen[:2], batch_size=kwargs.get("batch_size"), training=False)
+        return super().evaluate(x, y, **kwargs)
+
+    def predict(self, x, batch_size=None, **kwargs):
+        """Keras' `predict`: the model's `call` on x."""
+        data.check_prediction(self, x)
+        return super().predict(x, batch_size, **kwargs)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Under a strategy, Keras averages the replicas' shares of the first batch to learn their
+        # shape, which fails where the shares differ in size. There is nothing left to build.
+        pass
+
+    def _check_strategy(self, x, batch_size):
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        if replicas == 1:
+            return
+        if self.compiled and self.steps_per_execution > 1:
+            raise ValueError(
+                "steps_per_execution > 1 does not work with several replicas. "
+                f"Received steps_per_execution={self.steps_per_execution}: use 1."
+            )
+        array = x[0] if isinstance(x, (tuple, list)) else x
+        if hasattr(array, "shape"):
+            count = len(array)
+            left_over = count % (batch_size or 32)
+            if 0 < left_over < replicas:
+                raise ValueError(
+                    f"The last batch has {left_over} of {count} images, too few for {replicas} "
+                    "replicas: one would get none. Leave them out, or choose another batch_size."
+                )
+
+
+def _as_scalars(logs):
+    """Turn the one-entry arrays that several workers report into floats, for all callbacks."""
+    for name, value in (logs or {}).items():
+        if getattr(value, "shape", ()) == (1,):
+            logs[name] = float(value[0])
+
+
+def _argument_names(cls):
+    """The named arguments of the constructor, and of those that its **kwargs reach."""
+    names = []
+    for parent in cls.__mro__:
+        if parent is BaseModel:
+            break
+        if "__init__" not in vars(parent):
+            continue
+        parameters = list(inspect.signature(parent.__init__).parameters.values())[1:]
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        names += [each.name for each in parameters if each.kind in kinds and each.name not in names]
+        if all(each.kind is not inspect.Parameter.VAR_KEYWORD for each in parameters):
+            break
+    return [name for name in names if name not in ("seed", "dtype")]
+
+
+def _check_arguments_are_kept(model):
+    """Raise ValueError for a constructor argument that saving would not find."""
+    for name in _argument_names(type(model)):
+        if not hasattr(model, name):
+            raise ValueError(
+                f"{type(model).__name__} does not keep its argument '{name}': it could be neither "
+                f"saved nor loaded. Write self.{name} = {name} in the constructor."
+            )
+
+
+def _as_list(value):
+    return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,0 +1,183 @@
+"""What `fit`, `evaluate` and `predict` are given: one walk over the model's `data_spec`."""
+
+import types
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kgen import checks, specs
+
+
+def check(model, x, y=None, *, batch_size=None, training=True):
+    """Check the data that `fit` or `evaluate` was given, before any step.
+
+    Arrays are checked whole, data sets and `PyDataset`s by their first batch. Distributed data sets
+    pass: reading them would consume them. A model without a `data_spec` is not checked.
+
+    Args:
+        model: a kgen model.
+        x: what `fit` received as `x`; a generator's first batch as the tuple that it gave.
+        y: what `fit` received as `y`.
+        batch_size: int or None.
+        training: bool; evaluation takes no slices of a batch.
+
+    Returns:
+        The batch that was looked at, `(x, y)`, or None.
+
+    Raises:
+        ValueError: for empty data, another structure than `data_spec`, a wrong rank, size, dtype or
+            range, parts of unlike lengths, labels of one class alone in arrays to train on, a
+            target that the model does not use, and what its `check_batch` refuses.
+    """
+    batch = _peek(x, y)
+    if batch is None or model.data_spec is None:
+        return batch
+    values, targets = batch
+    x_spec, y_spec = specs.x_and_y(model.data_spec)
+    found = _matched(model, x_spec, values, targets)
+    if y_spec is None:
+        _check_unused(model, targets)
+    elif targets is None:
+        raise ValueError(_missing_targets(model, y_spec))
+    else:
+        found += _matched_role(model, y_spec, targets, "y")
+    for role, spec, value in found:
+        spec.check(value, role)
+    lengths = {role: len(value) for role, _, value in found}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            f"{type(model).__name__} takes as many rows in each part, received {lengths}."
+        )
+    is_whole = not isinstance(x, (tf.data.Dataset, keras.utils.PyDataset))
+    count = next(iter(lengths.values()))
+    if is_whole and training:
+        for _, spec, value in found:
+            if isinstance(spec, specs.Labels):
+                checks.several_classes(value)
+    size = min(batch_size or 32, count) if is_whole else count
+    model.check_batch(values, targets, size=size, count=count, training=training)
+    return keras.tree.map_structure(lambda part: None if part is None else part[:size], batch)
+
+
+def check_prediction(model, x):
+    """Check what `predict` was given against the model's `predict_spec`; see `check`."""
+    batch = _peek(x)
+    if batch is None or model.predict_spec is None:
+        return
+    values, targets = batch
+    spec = model.predict_spec
+    if isinstance(spec, tuple) and not isinstance(values, (tuple, list)) and targets is not None:
+        values = (values, targets)
+    for role, part, value in _matched(model, spec, values, None):
+        part.check(value, role)
+
+
+def check_validation(model, data, batch_size=None):
+    """Check the first batch of what `fit` was given as `validation_data`; see `check`."""
+    data = data if isinstance(data, (tuple, list)) else (data,)
+    check(model, *data[:2], batch_size=batch_size, training=False)
+
+
+def see_first(x):
+    """A generator's first batch and a generator of all; of anything else, itself twice."""
+    if not isinstance(x, types.GeneratorType):
+        return x, x
+    first = next(x, None)
+    if first is None:
+        raise ValueError("The generator is empty: it gave no batch.")
+
+    def rest():
+        yield first
+        yield from x
+
+    return first, rest()
+
+
+def _peek(x, y=None):
+    """The x and y that can be seen without consuming them, as arrays; None where there are none."""
+    if isinstance(x, tf.data.Dataset):
+        first = next(iter(x.take(1)), None)
+        if first is None:
+            raise ValueError("The data set is empty: it gave no batch.")
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(first)
+    elif isinstance(x, keras.utils.PyDataset):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(x[0])
+    try:
+        parts = keras.tree.flatten((x, y))
+    except (TypeError, ValueError):
+        return None
+    if x is None or not all(part is None or hasattr(part, "shape") for part in parts):
+        return None
+    return keras.tree.map_structure(lambda part: None if part is None else np.asarray(part), (x, y))
+
+
+def _matched(model, spec, values, targets):
+    try:
+        return specs.pairs(spec, values)
+    except TypeError:
+        hint = ""
+        if isinstance(spec, tuple) and hasattr(values, "shape") and hasattr(targets, "shape"):
+            if values.ndim == targets.ndim:
+                hint = " A bare pair is read as (x, y): give ((first, second),)."
+        raise ValueError(
+            f"{type(model).__name__} takes x = {specs.describe(spec)}, received "
+            f"{_received(values)}.{hint or _views_hint(spec)}"
+        ) from None
+
+
+def _matched_role(model, spec, values, role):
+    try:
+        return specs.pairs(spec, values, role)
+    except TypeError:
+        raise ValueError(
+            f"{type(model).__name__} takes {role} = {specs.describe(spec)}, received "
+            f"{_received(values)}."
+        ) from None
+
+
+def _views_hint(spec):
+    is_views = isinstance(spec, tuple) and len(spec) > 1 and len(set(spec)) == 1
+    if is_views and isinstance(spec[0], specs.Images):
+        return " Make views with kgen.data.views(dataset, [augmentation, ...])."
+    return ""
+
+
+def _received(values):
+    if isinstance(values, dict):
+        parts = (f"{key!r}: {_received(part)}" for key, part in values.items())
+        return "{" + ", ".join(parts) + "}"
+    if isinstance(values, (tuple, list)):
+        return f"({', '.join(map(_received, values))})"
+    return f"{values.dtype} {values.shape}"
+
+
+def _missing_targets(model, y_spec):
+    name, x_spec = type(model).__name__, specs.describe(specs.x_and_y(model.data_spec)[0])
+    if isinstance(y_spec, specs.Labels):
+        hint = "pass (images, labels), or kgen.data.load(..., labels=True)"
+        if y_spec.meaning != "class":
+            hint = "such as numpy.arange(len(images)); pass (images, numbers)"
+        return (
+            f"{name} needs labels beside {x_spec}: y is missing. It takes the {y_spec.meaning}, "
+            f"integers (batch,) in 0 .. {y_spec.num_classes - 1}: {hint}."
+        )
+    return f"{name} takes ({x_spec}, {specs.describe(y_spec)}), received x alone: y is missing."
+
+
+def _check_unused(model, targets):
+    """Labels that a model does not use are said once; targets are refused."""
+    if targets is None:
+        return
+    name = type(model).__name__
+    parts = keras.tree.flatten(targets)
+    if any(part.ndim > 1 and part.shape[1:] != (1,) for part in parts):
+        raise ValueError(
+            f"{name} takes {specs.describe(model.data_spec)} without targets, received y = "
+            f"{_received(targets)}. Leave y out."
+        )
+    if not getattr(model, "_said_labels_are_ignored", False):
+        model._said_labels_are_ignored = True
+        # Beyond `check` and `fit`, to the caller's line.
+        warnings.warn(f"{name} learns without labels: those given are not used.", stacklevel=4)

@@ -1,0 +1,141 @@
+"""The bounds on log p(x) of models with latent variables, and their objective."""
+
+import keras
+import tensorflow as tf
+
+from kgen import checks, heads, specs
+from kgen.losses import variational as losses
+from kgen.seeds import as_seed, sample_rows
+
+
+class EvidenceBound:
+    """Promise: `elbo`, `importance_weighted_bound`: bounds on log p(x), in nats per example.
+
+    For models of `p(x) = E_{p(z)} p(x|z)` with an encoder for q(z|x).
+
+    Such a model has an `encoder` from images to the posterior's parameters, calls `_set_bound` in
+    its constructor and defines
+
+        _log_likelihood(images, latents, training=False)
+            log p(x|z): float32 `(batch,)`, nats, from as many images as latents
+    """
+
+    terms = ("loss", "elbo", "reconstruction", "kl")
+
+    def _set_bound(
+        self, posterior, prior, *, beta, free_bits, kl_warmup_epochs, num_importance_samples
+    ):
+        """Check and keep what the bound is made of, and what follows from it."""
+        self.posterior = posterior or heads.DiagonalNormal()
+        self.beta = checks.at_least("beta", beta, 0.0)
+        self.free_bits = checks.at_least("free_bits", free_bits, 0.0)
+        self.kl_warmup_epochs = checks.at_least("kl_warmup_epochs", kl_warmup_epochs, 0)
+        self.num_importance_samples = checks.positive_integer(
+            "num_importance_samples", num_importance_samples
+        )
+        if num_importance_samples > 1 and (beta != 1.0 or free_bits or kl_warmup_epochs):
+            raise ValueError(
+                "The importance-weighted bound has no separate KL: num_importance_samples > 1 "
+                f"needs beta=1, free_bits=0, kl_warmup_epochs=0. Received beta={beta}, "
+                f"free_bits={free_bits}, kl_warmup_epochs={kl_warmup_epochs}."
+            )
+        self.image_shape = checks.image_shape(self.encoder.input_shape[1:])
+        self.data_spec = specs.Images(self.image_shape, getattr(self, "num_levels", None))
+        self.latent_dim = self.posterior.event_size(self.encoder.output_shape[-1])
+        self.prior = checks.prior(
+            prior or self.posterior.default_prior(self.latent_dim),
+            self.latent_dim,
+            self.image_shape,
+        )
+        if kl_warmup_epochs:
+            # Only `fit` knows epochs and lowers it: `train_on_batch` trains with beta.
+            full = keras.initializers.Constant(beta)
+            self.kl_weight = self.add_weight(name="kl_weight", initializer=full, trainable=False)
+
+    # Objective.
+
+    def objective(self, x, y=None, training=False):
+        """The terms `loss`, `elbo`, `reconstruction`, `kl`, each float32 `(batch,)` in nats."""
+        seed = self.noise_seed(training)
+        if self.num_importance_samples > 1:
+            return self._importance_weighted_objective(x, seed, training)
+        posterior = self.posterior(self.encoder(x, training=training))
+        latents = posterior.sample(seed=seed)
+        reconstruction = -self._log_likelihood(x, latents, training)
+        kl_by_dim = losses.kl_by_dim(posterior, self.prior_distribution(), latents)
+        kl = tf.reduce_sum(kl_by_dim, axis=-1)
+        bounded = kl
+        if self.free_bits:
+            bounded = tf.reduce_sum(tf.maximum(kl_by_dim, self.free_bits), axis=-1)
+        loss = reconstruction + self._current_beta(training) * bounded
+        return dict(loss=loss, elbo=-reconstruction - kl, reconstruction=reconstruction, kl=kl)
+
+    def _importance_weighted_objective(self, x, seed, training):
+        parts = self._log_weights(x, self.num_importance_samples, seed, training)
+        log_likelihood, log_ratio = parts
+        reconstruction = -tf.reduce_mean(log_likelihood, axis=0)
+        kl = -tf.reduce_mean(log_ratio, axis=0)
+        loss = -losses.log_mean_exp(log_likelihood + log_ratio)
+        return dict(loss=loss, elbo=-reconstruction - kl, reconstruction=reconstruction, kl=kl)
+
+    def _log_weights(self, x, num_samples, seed, training=False):
+        """log p(x|z) and log p(z) - log q(z|x) of samples of q, each `(num_samples, batch)`."""
+        posterior = self.posterior(self.encoder(x, training=training))
+        latents = posterior.sample(num_samples, seed=seed)
+        flat = tf.reshape(latents, (-1, self.latent_dim))
+        repeated = tf.reshape(tf.repeat(x[None], num_samples, axis=0), (-1, *self.image_shape))
+        log_likelihood = self._log_likelihood(repeated, flat, training)
+        log_ratio = self.prior_distribution().log_prob(latents) - posterior.log_prob(latents)
+        return tf.reshape(log_likelihood, tf.shape(log_ratio)), log_ratio
+
+    def _current_beta(self, training):
+        if training and self.kl_warmup_epochs:
+            return self.kl_weight
+        return self.beta
+
+    def before_epoch(self, epoch):
+        """Set the KL's weight for the epoch: `beta * min(1, epoch / kl_warmup_epochs)`."""
+        if self.kl_warmup_epochs:
+            self.kl_weight.assign(self.beta * min(1.0, epoch / self.kl_warmup_epochs))
+
+    def prior_distribution(self):
+        """p(z), a distribution of event shape `(latent_dim,)`."""
+        return self.prior.distribution(
+            lambda images: self.posterior(self.encoder(images, training=False))
+        )
+
+    # Verbs.
+
+    def elbo(self, x, *, seed=None):
+        """One-sample estimate of the evidence lower bound: float32 `(batch,)`, nats."""
+        return self.importance_weighted_bound(x, num_samples=1, seed=seed)
+
+    def importance_weighted_bound(self, x, *, num_samples=50, seed=None):
+        """L_K = log 1/K sum_k p(x, z_k) / q(z_k|x) <= log p(x), in expectation.
+
+        Args:
+            x: float32 images `(batch, height, width, channels)` in [0, 1].
+            num_samples: int >= 1, K. Memory grows with `batch * num_samples`: for many, see
+                `kgen.evaluation.likelihood`.
+            seed: int, or None for a fresh one.
+
+        Returns:
+            float32 `(batch,)`, nats.
+
+        Reference: Burda et al. 2016, "Importance Weighted Autoencoders", eq. 8.
+        """
+        checks.positive_integer("num_samples", num_samples)
+        if tf.executing_eagerly():
+            specs.x_and_y(self.data_spec)[0].check(x)
+        x = tf.convert_to_tensor(x, tf.float32)
+        log_likelihood, log_ratio = self._log_weights(x, num_samples, as_seed(seed))
+        return losses.log_mean_exp(log_likelihood + log_ratio)
+
+    def encode(self, images):
+        """The posterior's mean (its median where the mean is not known): `(batch, latent_dim)`."""
+        posterior = self.posterior(self.encoder(images, training=False))
+        return heads.location(posterior)
+
+    def sample_latents(self, seeds):
+        """One latent of p(z) a row of `seeds`, int32 `(num_samples, 2)`."""
+        return sample_rows(self.prior_distribution(), seeds)

@@ -1,0 +1,51 @@
+"""The verbs `encode` and `reconstruct`."""
+
+import tensorflow as tf
+
+from kgen import specs
+from kgen.endpoints import Endpoint
+
+
+class Reconstruction:
+    """Promise: `encode(x)` gives latents, `reconstruct(x)` is `decode(encode(x))`.
+
+    A model defines `encode` and `decode`, and has `latent_spec` and `latent_name`, as
+    `kgen.verbs.Decoding` brings them. Brings the endpoints `encode` and `reconstruct`.
+    """
+
+    def call(self, inputs, training=False):
+        """The reconstructions: what `predict` gives."""
+        return self.reconstruct(inputs)
+
+    def reconstruct(self, images):
+        """`decode(encode(images))`: float32, the shape of `images`."""
+        return self.decode(self.encode(images))
+
+    def _reconstruct_inputs(self):
+        """What an example is reconstructed given, beside itself: name -> spec."""
+        return {}
+
+    def _reconstruct_rows(self, x, *conditions):
+        """`reconstruct` in an endpoint, the conditions in the order of `_reconstruct_inputs`."""
+        names = self._reconstruct_inputs()
+        return self.reconstruct(x, **dict(zip(names, conditions, strict=True)))
+
+    def endpoints(self):
+        """`encode` and `reconstruct`."""
+        spec, latents = specs.x_and_y(self.data_spec)[0], self.latent_spec
+        encode = Endpoint(
+            lambda x: {self.latent_name: tf.cast(self.encode(x), latents.dtype)},
+            {spec.noun: spec},
+            {self.latent_name: latents},
+        )
+        reconstruct = Endpoint(
+            lambda *rows: {spec.noun: tf.cast(self._reconstruct_rows(*rows), tf.float32)},
+            {spec.noun: spec, **self._reconstruct_inputs()},
+            {spec.noun: spec},
+        )
+        return {"encode": encode, **super().endpoints(), "reconstruct": reconstruct}
+
+
+def mean_image(likelihood):
+    """A likelihood's mean as images: a Normal's can leave [0, 1], an image cannot."""
+    return tf.clip_by_value(likelihood.mean(), 0.0, 1.0)
