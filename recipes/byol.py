@@ -9,46 +9,40 @@ Representation Learning"; Zbontar et al. 2021, "Barlow Twins"; Bardes et al. 202
 """
 
 import dataclasses
+import functools
 
 import kgen
-from kgen import data, recipe
-from kgen.recipe import option
+from kgen import callbacks, data, experiment, networks, plots
+from kgen.experiment import option
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """The flags, with their defaults and help."""
+class Config(experiment.Flags):
+    """The flags beside those of every recipe, and defaults of these."""
 
     dataset: str = option("digits", "any TFDS data set of labelled images; digits needs no network")
-    train_split: str = option("train", "split to train on, such as train[:90%]")
-    test_split: str = option("test", "split to measure on, such as train[90%:]")
-    data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
     flip: bool = option(False, "mirror views left and right: for clothes, not for digits")
     embedding_dim: int = option(128, "size of the representation")
     method: str = option("byol", "byol, simsiam, barlow_twins or vicreg")
     stem_strides: int = option(1, "of the encoder; 2 is three times faster on images of 28 pixels")
     projection_dim: int = option(128, "size of the vectors that are compared")
     stop_gradient: bool = option(True, "of simsiam; without it the representation collapses")
-    batch_size: int = option(256, "images a step, over all replicas")
-    epochs: int = option(60, "passes over the training images")
+    batch_size: int = 256
+    epochs: int = 60
     learning_rate: float = option(2e-3, "Adam's at the start; it falls to 0 along a cosine")
-    supervised_steps: int = option(500, "steps of the supervised networks to compare with; 0: none")
-    index_size: int = option(10_000, "training images that the served neighbours are found among")
-    strategy: str = option("none", "none, mirrored or multi_worker")
-    mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")
-    seed: int = option(0, "of weights, data order, views and noise")
-    run_dir: str = option(
-        "runs/byol", "checkpoint and TensorBoard logs; an interrupted run resumes"
+    supervised_steps: int = option(
+        500, "steps of the supervised encoders; 0: none", may_change=True
     )
-    export_dir: str = option("saved_models", "where byol/<version>/ and its pictures go")
+    index_size: int = option(10_000, "training images to serve neighbours from", may_change=True)
+    run_dir: str = "runs/byol"
 
 
 TINY = Config(batch_size=500, epochs=1, supervised_steps=0, embedding_dim=32, projection_dim=64)
 
 
-def build(config, num_images):
+def build(config):
     """The model of a configuration, not yet compiled."""
-    info = data.info(config.dataset, data_dir=config.data_dir or None)
+    info = experiment.info(config)
     methods = {
         "byol": kgen.BYOL,
         "simsiam": kgen.SimSiam,
@@ -56,11 +50,11 @@ def build(config, num_images):
         "vicreg": kgen.VICReg,
     }
     simsiam = {"stop_gradient": config.stop_gradient} if config.method == "simsiam" else {}
-    return recipe.choose("method", config.method, methods).for_images(
+    return experiment.choose("method", config.method, methods).for_images(
         info.image_shape,
         embedding_dim=config.embedding_dim,
         projection_dim=config.projection_dim,
-        stem_strides=config.stem_strides,
+        encoder=functools.partial(networks.contrastive_encoder, stem_strides=config.stem_strides),
         seed=config.seed,
         **simsiam,
     )
@@ -68,8 +62,44 @@ def build(config, num_images):
 
 def main(config):
     """Train, probe, draw, export. Returns the metrics that it writes."""
-    return recipe.representation(config, "byol", build)
+    strategy = experiment.start(config, "byol")
+    train = experiment.arrays(config, config.train_split)
+    test = experiment.arrays(config, config.test_split)
+    images, labels = train
+    augmentation = experiment.augmentation(images.shape[1:], flip=config.flip)
+    batches = data.from_arrays(
+        images, batch_size=config.batch_size, shuffle=True, seed=config.seed, drop_remainder=True
+    )
+    views = data.two_views(batches, augmentation, seed=config.seed)
+    with strategy.scope():
+        model = build(config)
+        model.compile(kgen.optimizers.Adam(experiment.cosine_decay(config, views)))
+    shown = test[0][:1000], test[1][:1000]
+    pictures = {"embedding": lambda model: plots.latent_scatter(model, *shown)}
+    seconds = {}
+    with experiment.timer(seconds, "random_initialization"):
+        metrics = experiment.probes("random_initialization", model, train, test, seed=config.seed)
+    extra = [
+        experiment.online_probe(images, labels, config),
+        callbacks.ProjectorLogger(config.run_dir, *shown),
+    ]
+    with experiment.timer(seconds, "training"):
+        experiment.train(model, views, config, pictures=pictures, extra_callbacks=extra)
+    with experiment.timer(seconds, "evaluation"):
+        metrics |= experiment.probes("self_supervised", model, train, test, seed=config.seed)
+        metrics |= experiment.geometry(model, test[0], augmentation, seed=config.seed)
+    with experiment.timer(seconds, "supervised"):
+        metrics |= experiment.supervised(lambda: build(config), train, test, augmentation, config)
+    experiment.print_probes(metrics)
+    # Not during the training: t-SNE takes seconds, where principal components are there at once.
+    pictures["embedding"] = lambda model: experiment.tsne_scatter(model, *shown, seed=config.seed)
+    pictures["views"] = lambda _: experiment.view_grid(images, augmentation, seed=config.seed)
+    index = experiment.neighbour_index(model, images, labels, config)
+    experiment.publish(
+        model, "byol", config, metrics, pictures, seconds, protocol=config.dataset, served=index
+    )
+    return metrics
 
 
 if __name__ == "__main__":
-    recipe.run(main, Config)
+    experiment.run(main, Config)

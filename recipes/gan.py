@@ -9,60 +9,82 @@ Reference: Goodfellow et al. 2014, "Generative Adversarial Nets".
 import dataclasses
 
 import kgen
-from kgen import adversarial, data, networks, recipe
-from kgen.recipe import option
+from kgen import evaluation, experiment, losses, networks, plots
+from kgen.experiment import option
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """The flags, with their defaults and help."""
+class Config(experiment.Flags):
+    """The flags beside those of every recipe, and defaults of these."""
 
     dataset: str = option("digits", "any TFDS data set of labelled images; digits needs no network")
-    data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
     loss: str = option("non_saturating", "non_saturating, minimax, least_squares or hinge")
     latent_dim: int = option(64, "size of the latent vector")
-    batch_size: int = option(64, "images a step, over all replicas")
-    epochs: int = option(200, "passes over the training images")
+    epochs: int = 200
     learning_rate: float = option(2e-4, "Adam's, of both players; its beta_1 is 0.5")
-    num_samples: int = option(10_000, "samples to measure, at most as many as test images")
+    num_samples: int = option(
+        10_000, "samples to measure, at most as many as test images", may_change=True
+    )
     classifier_dir: str = option("runs/classifiers", "where the features' classifier is kept")
-    strategy: str = option("none", "none, mirrored or multi_worker")
-    mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")
-    seed: int = option(0, "of weights, data order and noise")
-    run_dir: str = option("runs/gan", "checkpoint and TensorBoard logs; a killed run resumes")
-    export_dir: str = option("saved_models", "where gan/<version>/ and its pictures go")
+    run_dir: str = "runs/gan"
 
 
 TINY = Config(epochs=1, batch_size=500, num_samples=200)
 
 LOSSES = {
     name: dict(
-        generator_loss=getattr(adversarial, f"{name}_generator_loss"),
-        discriminator_loss=getattr(adversarial, f"{name}_discriminator_loss"),
+        generator_loss=getattr(losses.adversarial, f"{name}_generator_loss"),
+        discriminator_loss=getattr(losses.adversarial, f"{name}_discriminator_loss"),
     )
     for name in ("non_saturating", "minimax", "least_squares", "hinge")
 }
 
 
 def build(config):
-    """The model of a configuration, compiled."""
-    model = kgen.GAN.for_images(
-        data.info(config.dataset, data_dir=config.data_dir or None).image_shape,
+    """The model of a configuration, not yet compiled."""
+    return kgen.GAN.for_images(
+        experiment.info(config).image_shape,
         latent_dim=config.latent_dim,
         generator=networks.dense_generator,
         discriminator=networks.dense_discriminator,
         seed=config.seed,
-        **recipe.choose("loss", config.loss, LOSSES),
+        **experiment.choose("loss", config.loss, LOSSES),
     )
-    optimizers = [kgen.optimizers.Adam(config.learning_rate, beta_1=0.5) for _ in range(2)]
-    model.compile(*optimizers)
-    return model
 
 
 def main(config):
     """Train, evaluate, draw, export. Returns the metrics that it writes."""
-    return recipe.image_generator(config, "gan", build)
+    strategy = experiment.start(config, "gan")
+    train = experiment.load(config, config.train_split, shuffle=True, drop_remainder=True)
+    seconds = {}
+    with strategy.scope():
+        model = build(config)
+        model.compile(kgen.optimizers.Adam(config.learning_rate, beta_1=0.5))
+    if experiment.is_chief(model):
+        with experiment.timer(seconds, "classifier"):
+            features = experiment.classifier_features(config)
+    pictures = {
+        "samples": lambda model: plots.sample_grid(model, seed=config.seed),
+        "interpolations": lambda model: plots.interpolation_grid(model, seed=config.seed),
+    }
+    with experiment.timer(seconds, "training"):
+        experiment.train(model, train, config, pictures=pictures)
+    if not experiment.is_chief(model):
+        return {}
+    with experiment.timer(seconds, "evaluation"):
+        metrics = evaluation.sample_quality(
+            model,
+            experiment.load(config, config.test_split),
+            features.extractor,
+            classifier=features.classifier,
+            num_samples=config.num_samples,
+            train=experiment.load(config, config.train_split),
+            seed=config.seed,
+        )
+    protocol = f"{config.dataset}, test images"
+    experiment.publish(model, "gan", config, metrics, pictures, seconds, protocol=protocol)
+    return metrics
 
 
 if __name__ == "__main__":
-    recipe.run(main, Config)
+    experiment.run(main, Config)

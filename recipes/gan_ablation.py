@@ -20,18 +20,19 @@ import keras
 import numpy as np
 
 import kgen
-from kgen import callbacks, data, evaluation, losses, networks, plots, recipe
-from kgen.recipe import option
+from kgen import evaluation, experiment, losses, networks, plots
+from kgen.experiment import option
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """The flags, with their defaults and help."""
+class Config(experiment.RunFlags):
+    """The flags beside those of every recipe, and defaults of these."""
 
     dataset: str = option("digits", "any TFDS data set of labelled images; digits needs no network")
-    data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
-    methods: str = option("dcgan,lsgan,wgan,wgan_gp", "the columns of the table")
-    settings: str = option("baseline,plain_generator,tanh", "the rows of the table")
+    methods: str = option("dcgan,lsgan,wgan,wgan_gp", "the columns of the table", may_change=True)
+    settings: str = option(
+        "baseline,plain_generator,tanh", "the rows of the table", may_change=True
+    )
     generator_steps: int = option(1000, "updates of each generator")
     learning_rate_factor: float = option(
         4.0, "what the methods' learning rates are multiplied with: the runs are short"
@@ -39,13 +40,13 @@ class Config:
     width: int = option(32, "channels at half the image's size; doubled at each halving")
     latent_dim: int = option(64, "size of the latent vector")
     batch_size: int = option(64, "images a step of either player, over all replicas")
-    num_samples: int = option(10_000, "samples to measure, at most as many as test images")
+    num_samples: int = option(
+        10_000, "samples to measure, at most as many as test images", may_change=True
+    )
     classifier_dir: str = option("runs/classifiers", "where the features' classifier is kept")
     strategy: str = option("none", "none, mirrored or multi_worker")
     mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")
-    seed: int = option(0, "of weights, data order and noise")
-    run_dir: str = option("runs/gan_ablation", "a checkpoint a cell; a killed run resumes")
-    export_dir: str = option("saved_models", "where gan_ablation/<version>/ and its pictures go")
+    run_dir: str = "runs/gan_ablation"
 
 
 TINY = Config(
@@ -148,14 +149,14 @@ class StopAtStep(keras.callbacks.Callback):
 
 def build(config, method, setting):
     """The model of a cell of the table, compiled."""
-    method = recipe.choose("methods", method, METHODS)
-    _, arguments = recipe.choose("settings", setting, SETTINGS)
-    shape = data.info(config.dataset, data_dir=config.data_dir or None).image_shape
+    method = experiment.choose("methods", method, METHODS)
+    _, arguments = experiment.choose("settings", setting, SETTINGS)
+    shape = experiment.info(config).image_shape
     generator, discriminator = arguments(networks.doubling_filters(config.width, shape))
     discriminator["normalization"] = method.normalization
     model = method.make(
         shape,
-        config.latent_dim,
+        latent_dim=config.latent_dim,
         generator=functools.partial(networks.dcgan_generator, **generator),
         discriminator=functools.partial(networks.dcgan_discriminator, **discriminator),
         discriminator_steps=method.discriminator_steps,
@@ -163,25 +164,15 @@ def build(config, method, setting):
         ema_decay=None,
         seed=config.seed,
     )
-    rate = config.learning_rate_factor * method.learning_rate
-    model.compile(
-        generator_optimizer=method.optimizer(rate), discriminator_optimizer=method.optimizer(rate)
-    )
+    model.compile(method.optimizer(config.learning_rate_factor * method.learning_rate))
     return model
 
 
 def train(model, backup, config):
     """Train a cell for `generator_steps` updates of its generator."""
-    batches = data.load(
-        config.dataset,
-        "train",
-        # A batch is cut into a slice a discriminator step.
-        batch_size=config.batch_size * model.discriminator_steps,
-        shuffle=True,
-        drop_remainder=True,
-        seed=config.seed,
-        data_dir=config.data_dir or None,
-    )
+    # A batch is cut into a slice a discriminator step.
+    sliced = dataclasses.replace(config, batch_size=config.batch_size * model.discriminator_steps)
+    batches = experiment.load(sliced, "train", shuffle=True, drop_remainder=True)
     model.fit(
         batches,
         epochs=-(-config.generator_steps // int(batches.cardinality())),
@@ -221,33 +212,22 @@ def table(grids, titles, row_names):
 
 def main(config):
     """Train all cells, measure, draw, export the best. Returns the metrics that it writes."""
-    # First: a strategy of several workers must exist before TensorFlow does anything else.
-    strategy = recipe.strategy(config.strategy)
-    recipe.set_up(config)
-    recipe.check_folders(config, "gan_ablation")
+    strategy = experiment.start(config, "gan_ablation")
     methods, settings = config.methods.split(","), config.settings.split(",")
     for name, names, known in (("methods", methods, METHODS), ("settings", settings, SETTINGS)):
         for value in names:
-            recipe.choose(name, value, known)
-    features = evaluation.classifier_features(
-        config.dataset, cache_dir=config.classifier_dir, data_dir=config.data_dir or None
-    )
-    load = dict(batch_size=500, data_dir=config.data_dir or None)
-    real, real_train = (data.load(config.dataset, split, **load) for split in ("test", "train"))
-    but = ("methods", "settings", "num_samples", "classifier_dir")
+            experiment.choose(name, value, known)
+    features = experiment.classifier_features(config)
+    real, real_train = (experiment.load(config, split) for split in ("test", "train"))
     seconds, metrics, backups, grids, diverged, best = {}, {}, [], {}, [], None
     for setting in settings:
         for method in methods:
             cell = f"{method}_{setting}"
             with strategy.scope():
                 model = build(config, method, setting)
-            backups.append(
-                callbacks.BackupAndRestore(
-                    f"{config.run_dir}/{cell}", fingerprint=recipe.fingerprint(config, but=but)
-                )
-            )
+            backups.append(experiment.backup(config, cell))
             try:
-                with recipe.timer(seconds, f"training_{cell}"):
+                with experiment.timer(seconds, f"training_{cell}"):
                     train(model, backups[-1], config)
             except FloatingPointError as error:
                 print(f"{cell}: {error}", flush=True)
@@ -271,7 +251,7 @@ def main(config):
             print(f"{cell}: Frechet distance {distance['value']:.1f} +- {spread:.1f}", flush=True)
             if best is None or distance["value"] < best[1]["value"]:
                 best = cell, distance, model
-    if not strategy.extended.should_checkpoint:
+    if not experiment.is_chief(model):
         return {}
     if best is None:
         raise FloatingPointError(f"All cells diverged: {', '.join(diverged)}. Lower the rates.")
@@ -296,19 +276,12 @@ def main(config):
             [SETTINGS[setting][0] for setting in settings],
         ),
     }
-    recipe.publish(
-        model,
-        "gan_ablation",
-        config,
-        metrics=metrics,
-        pictures=pictures,
-        seconds=seconds,
-        protocol=f"{config.dataset}, test images",
-    )
+    protocol = f"{config.dataset}, test images"
+    experiment.publish(model, "gan_ablation", config, metrics, pictures, seconds, protocol=protocol)
     for backup in backups:
         backup.clear()
     return metrics
 
 
 if __name__ == "__main__":
-    recipe.run(main, Config)
+    experiment.run(main, Config)

@@ -13,56 +13,44 @@ Reference:
 
 import dataclasses
 
-import keras
 import numpy as np
 
 import kgen
-from kgen import callbacks, data, evaluation, plots, recipe
-from kgen.recipe import option
+from kgen import evaluation, experiment, plots
+from kgen.experiment import option
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """The flags, with their defaults and help."""
+class Config(experiment.Flags):
+    """The flags beside those of every recipe, and defaults of these."""
 
     dataset: str = option("digits", "any TFDS data set of labelled images; digits needs no network")
-    data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
     latent_dim: int = option(64, "size of the latent vector")
-    batch_size: int = option(64, "images a step, over all replicas")
-    epochs: int = option(100, "passes over the training images")
+    epochs: int = 100
     learning_rate: float = option(2e-4, "Adam's, of both players; its beta_1 is 0.5")
-    num_generated: int = option(0, "labelled samples to draw; 0: as many as training images")
-    num_trees: int = option(10, "decision trees, of different random states, to average over")
-    strategy: str = option("none", "none, mirrored or multi_worker")
-    mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")
-    seed: int = option(0, "of weights, data order, noise, samples and trees")
-    run_dir: str = option("runs/gan_augmentation", "checkpoint and logs; a killed run resumes")
-    export_dir: str = option("saved_models", "where gan_augmentation/<version>/ and its files go")
+    num_generated: int = option(
+        0, "labelled samples to draw; 0: as many as training images", may_change=True
+    )
+    num_trees: int = option(
+        10, "decision trees, of different random states, to average over", may_change=True
+    )
+    run_dir: str = "runs/gan_augmentation"
 
 
 TINY = Config(epochs=1, batch_size=500, num_generated=100, num_trees=2)
 
 
 def build(config):
-    """The model of a configuration, compiled."""
-    info = data.info(config.dataset, data_dir=config.data_dir or None)
+    """The model of a configuration, not yet compiled."""
+    info = experiment.info(config)
     if info.num_classes is None:
         raise ValueError(f"--dataset={config.dataset} has no labels to condition on.")
-    model = kgen.ConditionalGAN.for_images(
+    return kgen.ConditionalGAN.for_images(
         info.image_shape,
         num_classes=info.num_classes,
         latent_dim=config.latent_dim,
         seed=config.seed,
     )
-    optimizers = [kgen.optimizers.Adam(config.learning_rate, beta_1=0.5) for _ in range(2)]
-    model.compile(*optimizers)
-    return model
-
-
-def as_arrays(batches):
-    """All images and all labels of a data set."""
-    images, labels = zip(*batches.as_numpy_iterator(), strict=True)
-    return np.concatenate(images), np.concatenate(labels)
 
 
 def rightness(train, test, config):
@@ -139,52 +127,32 @@ def class_grid(model, *, rows=8, seed=0):
 
 def main(config):
     """Train, evaluate, draw, export. Returns the metrics that it writes."""
-    # First: a strategy of several workers must exist before TensorFlow does anything else.
-    strategy = recipe.strategy(config.strategy)
-    recipe.set_up(config)
-    recipe.check_folders(config, "gan_augmentation")
-    load = dict(batch_size=config.batch_size, seed=config.seed, data_dir=config.data_dir or None)
-    load["labels"] = True
-    train = data.load(config.dataset, "train", shuffle=True, drop_remainder=True, **load)
+    strategy = experiment.start(config, "gan_augmentation")
+    train = experiment.load(
+        config, config.train_split, shuffle=True, drop_remainder=True, labels=True
+    )
     with strategy.scope():
         model = build(config)
-    recipe.check_folders(config, "gan_augmentation", model=model)
-    backup = callbacks.BackupAndRestore(
-        f"{config.run_dir}/backup",
-        fingerprint=recipe.fingerprint(config, but=("num_generated", "num_trees")),
-    )
+        model.compile(kgen.optimizers.Adam(config.learning_rate, beta_1=0.5))
     pictures = {"samples": lambda model: class_grid(model, seed=config.seed)}
     seconds = {}
-    with recipe.timer(seconds, "training"):
-        model.fit(
-            train,
-            epochs=config.epochs,
-            verbose=recipe.verbosity(),
-            callbacks=[
-                keras.callbacks.TensorBoard(config.run_dir),
-                callbacks.PictureLogger(config.run_dir, pictures, every=max(1, config.epochs // 5)),
-                backup,  # Last: once an epoch is backed up, it is not run again.
-            ],
-        )
-    if not strategy.extended.should_checkpoint:
+    with experiment.timer(seconds, "training"):
+        experiment.train(model, train, config, pictures=pictures)
+    if not experiment.is_chief(model):
         return {}
-    with recipe.timer(seconds, "evaluation"):
-        splits = [
-            as_arrays(data.load(config.dataset, split, **load)) for split in ("train", "test")
-        ]
-        metrics = accuracies(model, *splits, config)
-    recipe.publish(
-        model,
-        "gan_augmentation",
-        config,
-        metrics=metrics,
-        pictures=pictures,
-        seconds=seconds,
-        protocol=f"{config.dataset}, test images",
+    with experiment.timer(seconds, "evaluation"):
+        metrics = accuracies(
+            model,
+            experiment.arrays(config, config.train_split),
+            experiment.arrays(config, config.test_split),
+            config,
+        )
+    protocol = f"{config.dataset}, test images"
+    experiment.publish(
+        model, "gan_augmentation", config, metrics, pictures, seconds, protocol=protocol
     )
-    backup.clear()
     return metrics
 
 
 if __name__ == "__main__":
-    recipe.run(main, Config)
+    experiment.run(main, Config)

@@ -11,37 +11,28 @@ Reference:
 import dataclasses
 import functools
 
-import keras
 import numpy as np
 
 import kgen
-from kgen import callbacks, data, evaluation, networks, plots, recipe, seeds
-from kgen.recipe import option
+from kgen import evaluation, experiment, networks, plots, seeds
+from kgen.experiment import option
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """The flags, with their defaults and help."""
+class Config(experiment.Flags):
+    """The flags beside those of every recipe, and defaults of these."""
 
     dataset: str = option("digits", "any TFDS data set of labelled images; digits needs no network")
-    data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
     network: str = option("dense", "dense, or convolutional (DCGAN's) for larger images")
     noise_dim: int = option(16, "size of the latent beside the codes")
     num_categories: int = option(10, "values of the categorical code")
     continuous_dim: int = option(2, "number of the continuous codes")
     information_weight: float = option(1.0, "lambda, the weight of the mutual information")
     continuous_weight: float = option(0.02, "further weight of the continuous codes' part of it")
-    batch_size: int = option(64, "images a step, over all replicas")
-    epochs: int = option(150, "passes over the training images")
+    epochs: int = 150
     generator_learning_rate: float = option(1e-3, "Adam's, as in the paper")
     discriminator_learning_rate: float = option(5e-4, "Adam's; the paper's is 2e-4")
-    strategy: str = option("none", "none, mirrored or multi_worker")
-    mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")
-    seed: int = option(0, "of weights, data order and noise")
-    run_dir: str = option(
-        "runs/infogan", "checkpoint and TensorBoard logs; an interrupted run resumes"
-    )
-    export_dir: str = option("saved_models", "where infogan/<version>/ and its pictures go")
+    run_dir: str = "runs/infogan"
 
 
 TINY = Config(noise_dim=4, epochs=1, batch_size=500)
@@ -62,8 +53,8 @@ NETWORKS = {
 
 def build(config):
     """The model of a configuration, not yet compiled."""
-    info = data.info(config.dataset, data_dir=config.data_dir or None)
-    generator, discriminator = recipe.choose("network", config.network, NETWORKS)
+    info = experiment.info(config)
+    generator, discriminator = experiment.choose("network", config.network, NETWORKS)
     return kgen.InfoGAN.for_images(
         info.image_shape,
         noise_dim=config.noise_dim,
@@ -111,18 +102,14 @@ def agreement(model, labelled):
 
 def main(config):
     """Train, evaluate, draw, export. Returns the metrics that it writes."""
-    # First: a strategy of several workers must exist before TensorFlow does anything else.
-    strategy = recipe.strategy(config.strategy)
-    recipe.set_up(config)
-    recipe.check_folders(config, "infogan")
-    load = dict(batch_size=config.batch_size, seed=config.seed, data_dir=config.data_dir or None)
-    # Training sees no label; only the figures do.
-    train = data.load(config.dataset, "train", shuffle=True, **load)
-    test = data.load(config.dataset, "test", **load)
+    strategy = experiment.start(config, "infogan")
+    # Training sees no label; only the figures do. Data without labels fail here, not after it.
+    train = experiment.load(config, config.train_split, shuffle=True)
+    test = experiment.load(config, config.test_split)
     labelled = {
-        split: data.load(config.dataset, split, labels=True, **load) for split in ("train", "test")
+        "train": experiment.load(config, config.train_split, labels=True),
+        "test": experiment.load(config, config.test_split, labels=True),
     }
-
     with strategy.scope():
         model = build(config)
         model.compile(
@@ -131,10 +118,6 @@ def main(config):
                 config.discriminator_learning_rate, beta_1=0.5
             ),
         )
-    recipe.check_folders(config, "infogan", model=model)
-    backup = callbacks.BackupAndRestore(
-        f"{config.run_dir}/backup", fingerprint=recipe.fingerprint(config)
-    )
     pictures = {
         "samples": lambda model: plots.sample_grid(model, seed=config.seed),
         "categories": lambda model: category_grid(model, seed=config.seed),
@@ -144,40 +127,21 @@ def main(config):
             code_sweep, index=index, seed=config.seed
         )
     seconds = {}
-    with recipe.timer(seconds, "training"):
-        model.fit(
-            train,
-            validation_data=test,
-            epochs=config.epochs,
-            verbose=recipe.verbosity(),
-            callbacks=[
-                keras.callbacks.TensorBoard(config.run_dir),
-                callbacks.PictureLogger(config.run_dir, pictures, every=max(1, config.epochs // 5)),
-                backup,  # Last: once an epoch is backed up, it is not run again.
-            ],
-        )
-    with recipe.timer(seconds, "evaluation"):
+    with experiment.timer(seconds, "training"):
+        experiment.train(model, train, config, pictures=pictures, validation_data=test)
+    with experiment.timer(seconds, "evaluation"):
         metrics = {
             f"{split}_matched_accuracy": agreement(model, batches)
             for split, batches in labelled.items()
         }
         for name in ("mutual_information", "category_information"):
-            metrics[name] = recipe.mean_term(model, test, name)
+            metrics[name] = experiment.mean_term(model, test, name)
             metrics[name]["protocol"] = "lower bound, mean over one generated image a test image"
-    if not strategy.extended.should_checkpoint:
-        return metrics
-    recipe.publish(
-        model,
-        "infogan",
-        config,
-        metrics=metrics,
-        pictures=pictures,
-        seconds=seconds,
-        protocol=config.dataset,
+    experiment.publish(
+        model, "infogan", config, metrics, pictures, seconds, protocol=config.dataset
     )
-    backup.clear()
     return metrics
 
 
 if __name__ == "__main__":
-    recipe.run(main, Config)
+    experiment.run(main, Config)

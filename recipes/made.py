@@ -10,18 +10,14 @@ import dataclasses
 import functools
 
 import kgen
-from kgen import checks, data, heads, networks, recipe
-from kgen.recipe import option
+from kgen import checks, experiment, heads, networks, plots
+from kgen.experiment import option
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """The flags, with their defaults and help."""
+class Config(experiment.Flags):
+    """The flags beside those of every recipe, and defaults of these."""
 
-    dataset: str = option("digits", "any TFDS data set of images; digits needs no network")
-    train_split: str = option("train", "split to train on, such as train[:80%]")
-    test_split: str = option("test", "split to measure on, such as train[80%:]")
-    data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
     binarize: str = option(
         "threshold", "threshold, fixed (one draw a pixel), dynamic (an epoch), or none: all levels"
     )
@@ -29,14 +25,11 @@ class Config:
     hidden_layers: int = option(1, "number of hidden layers")
     num_masks: int = option(4, "masks that share the weights; the density is their mean")
     order_agnostic: bool = option(False, "an order of the pixels for each mask but the first")
-    batch_size: int = option(100, "images a step, over all replicas")
-    epochs: int = option(150, "passes over the training images")
+    batch_size: int = 100
+    epochs: int = 150
     learning_rate: float = option(3e-3, "Adam's")
-    strategy: str = option("none", "none, mirrored or multi_worker")
     mixed_precision: bool = option(False, "no effect on the network, which stays in float32")
-    seed: int = option(0, "of weights, masks, data order and noise")
-    run_dir: str = option("runs/made", "checkpoint and TensorBoard logs; a killed run resumes")
-    export_dir: str = option("saved_models", "where made/<version>/ and its pictures go")
+    run_dir: str = "runs/made"
 
 
 TINY = Config(hidden_units=16, num_masks=2, order_agnostic=True, epochs=1, batch_size=500)
@@ -44,7 +37,7 @@ TINY = Config(hidden_units=16, num_masks=2, order_agnostic=True, epochs=1, batch
 
 def build(config):
     """The model of a configuration, not yet compiled."""
-    info = data.info(config.dataset, data_dir=config.data_dir or None)
+    info = experiment.info(config)
     checks.image_shape(info.image_shape)
     on_levels = config.binarize == "none"
     return kgen.MADE.for_images(
@@ -62,14 +55,27 @@ def build(config):
 
 def main(config):
     """Train, evaluate, draw, export. Returns the metrics that it writes."""
-    # A constant rate: each mask is trained in its turn until the end.
-    return recipe.pixel_model(
-        config,
-        "made",
-        build,
-        optimizer=lambda steps: kgen.optimizers.Adam(config.learning_rate),
-    )
+    strategy = experiment.start(config, "made")
+    train = experiment.load(config, config.train_split, shuffle=True, binarize=config.binarize)
+    test = experiment.load(config, config.test_split, binarize=config.binarize)
+    with strategy.scope():
+        model = build(config)
+        # A constant rate: each mask is trained in its turn until the end.
+        model.compile(kgen.optimizers.Adam(config.learning_rate))
+    images = next(iter(test))
+    pictures = {
+        "samples": lambda model: plots.sample_grid(model, seed=config.seed),
+        "completions": lambda model: plots.completion_grid(model, images[:8], seed=config.seed),
+    }
+    seconds = {}
+    with experiment.timer(seconds, "training"):
+        experiment.train(model, train, config, pictures=pictures, validation_data=test)
+    with experiment.timer(seconds, "evaluation"):
+        metrics = {"test_negative_log_likelihood": experiment.negative_log_likelihood(model, test)}
+    protocol = f"{config.dataset}, binarize={config.binarize}"
+    experiment.publish(model, "made", config, metrics, pictures, seconds, protocol=protocol)
+    return metrics
 
 
 if __name__ == "__main__":
-    recipe.run(main, Config)
+    experiment.run(main, Config)

@@ -7,20 +7,18 @@ Reference: He et al. 2020, "Momentum Contrast for Unsupervised Visual Representa
 """
 
 import dataclasses
+import functools
 
 import kgen
-from kgen import data, networks, recipe
-from kgen.recipe import option
+from kgen import callbacks, data, experiment, networks, plots
+from kgen.experiment import option
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """The flags, with their defaults and help."""
+class Config(experiment.Flags):
+    """The flags beside those of every recipe, and defaults of these."""
 
     dataset: str = option("digits", "any TFDS data set of labelled images; digits needs no network")
-    train_split: str = option("train", "split to train on, such as train[:90%]")
-    test_split: str = option("test", "split to measure on, such as train[90%:]")
-    data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
     flip: bool = option(False, "mirror views left and right: for clothes, not for digits")
     embedding_dim: int = option(128, "size of the representation")
     stem_strides: int = option(1, "of the encoder; 2 is three times faster on images of 28 pixels")
@@ -28,37 +26,28 @@ class Config:
     queue_size: int = option(1024, "negatives; a multiple of the batch size")
     momentum: float = option(0.99, "of the key networks' weights")
     temperature: float = option(0.2, "of InfoNCE")
-    batch_size: int = option(256, "images a step, over all replicas")
-    epochs: int = option(60, "passes over the training images")
+    batch_size: int = 256
+    epochs: int = 60
     learning_rate: float = option(2e-3, "Adam's at the start; it falls to 0 along a cosine")
-    supervised_steps: int = option(500, "steps of the supervised networks to compare with; 0: none")
-    index_size: int = option(10_000, "training images that the served neighbours are found among")
-    strategy: str = option("none", "none, mirrored or multi_worker")
-    mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")
-    seed: int = option(0, "of weights, data order, views and noise")
-    run_dir: str = option(
-        "runs/moco", "checkpoint and TensorBoard logs; an interrupted run resumes"
+    supervised_steps: int = option(
+        500, "steps of the supervised encoders; 0: none", may_change=True
     )
-    export_dir: str = option("saved_models", "where moco/<version>/ and its pictures go")
+    index_size: int = option(10_000, "training images to serve neighbours from", may_change=True)
+    run_dir: str = "runs/moco"
 
 
 TINY = Config(batch_size=512, epochs=1, supervised_steps=0, embedding_dim=32, projection_dim=16)
 
 
-def build(config, num_images):
+def build(config):
     """The model of a configuration, not yet compiled."""
-    info = data.info(config.dataset, data_dir=config.data_dir or None)
-    encoder = networks.contrastive_encoder(
-        info.image_shape, config.embedding_dim, stem_strides=config.stem_strides
-    )
-    projector = networks.projection_head(
-        config.embedding_dim, (config.embedding_dim,), config.projection_dim
-    )
-    return kgen.MoCo(
-        encoder,
-        projector,
+    return kgen.MoCo.for_images(
+        experiment.info(config).image_shape,
+        embedding_dim=config.embedding_dim,
+        projection_dim=config.projection_dim,
+        encoder=functools.partial(networks.contrastive_encoder, stem_strides=config.stem_strides),
         queue_size=config.queue_size,
-        momentum=config.momentum,
+        ema_decay=config.momentum,
         temperature=config.temperature,
         seed=config.seed,
     )
@@ -66,8 +55,44 @@ def build(config, num_images):
 
 def main(config):
     """Train, probe, draw, export. Returns the metrics that it writes."""
-    return recipe.representation(config, "moco", build)
+    strategy = experiment.start(config, "moco")
+    train = experiment.arrays(config, config.train_split)
+    test = experiment.arrays(config, config.test_split)
+    images, labels = train
+    augmentation = experiment.augmentation(images.shape[1:], flip=config.flip)
+    batches = data.from_arrays(
+        images, batch_size=config.batch_size, shuffle=True, seed=config.seed, drop_remainder=True
+    )
+    views = data.two_views(batches, augmentation, seed=config.seed)
+    with strategy.scope():
+        model = build(config)
+        model.compile(kgen.optimizers.Adam(experiment.cosine_decay(config, views)))
+    shown = test[0][:1000], test[1][:1000]
+    pictures = {"embedding": lambda model: plots.latent_scatter(model, *shown)}
+    seconds = {}
+    with experiment.timer(seconds, "random_initialization"):
+        metrics = experiment.probes("random_initialization", model, train, test, seed=config.seed)
+    extra = [
+        experiment.online_probe(images, labels, config),
+        callbacks.ProjectorLogger(config.run_dir, *shown),
+    ]
+    with experiment.timer(seconds, "training"):
+        experiment.train(model, views, config, pictures=pictures, extra_callbacks=extra)
+    with experiment.timer(seconds, "evaluation"):
+        metrics |= experiment.probes("self_supervised", model, train, test, seed=config.seed)
+        metrics |= experiment.geometry(model, test[0], augmentation, seed=config.seed)
+    with experiment.timer(seconds, "supervised"):
+        metrics |= experiment.supervised(lambda: build(config), train, test, augmentation, config)
+    experiment.print_probes(metrics)
+    # Not during the training: t-SNE takes seconds, where principal components are there at once.
+    pictures["embedding"] = lambda model: experiment.tsne_scatter(model, *shown, seed=config.seed)
+    pictures["views"] = lambda _: experiment.view_grid(images, augmentation, seed=config.seed)
+    index = experiment.neighbour_index(model, images, labels, config)
+    experiment.publish(
+        model, "moco", config, metrics, pictures, seconds, protocol=config.dataset, served=index
+    )
+    return metrics
 
 
 if __name__ == "__main__":
-    recipe.run(main, Config)
+    experiment.run(main, Config)

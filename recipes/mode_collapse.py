@@ -16,26 +16,27 @@ References:
 import dataclasses
 import functools
 import math
-import pathlib
 
 import keras
 import numpy as np
 
 import kgen
-from kgen import callbacks, data, evaluation, losses, networks, plots, recipe
+from kgen import data, evaluation, experiment, losses, networks, plots
 from kgen.data import builders
-from kgen.recipe import option
+from kgen.experiment import option
+from kgen.files import replace_atomically
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """The flags, with their defaults and help."""
+class Config(experiment.RunFlags):
+    """The flags beside those of every recipe, and defaults of these."""
 
-    datasets: str = option("gaussian_ring,gaussian_grid", "one of these, or both")
+    datasets: str = option("gaussian_ring,gaussian_grid", "one of these, or both", may_change=True)
     models: str = option(
-        "minimax,non_saturating,unrolled,wgan_gp", "some of these; the last one is published"
+        "minimax,non_saturating,unrolled,wgan_gp",
+        "some of these; the last one is published",
+        may_change=True,
     )
-    data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
     latent_dim: int = option(2, "size of the latent vector")
     hidden_units: int = option(128, "size of the three hidden layers of every network")
     batch_size: int = option(256, "points of each player's step")
@@ -49,9 +50,7 @@ class Config:
     num_moments: int = option(5, "how often each model is measured and drawn")
     num_samples: int = option(5_000, "points to measure and draw")
     jit_compile: bool = option(True, "compile with XLA, which is faster for networks so small")
-    seed: int = option(0, "of weights, data order and noise")
     run_dir: str = option("runs/mode_collapse", "backups and drawn points; a killed run resumes")
-    export_dir: str = option("saved_models", "where mode_collapse/<version>/ and its pictures go")
 
 
 TINY = Config(
@@ -133,7 +132,7 @@ def train(model, dataset, config, backup):
         model.fit(batches, epochs=epochs, verbose=0, callbacks=[backup])
         path = backup.backup_dir / f"points_{moment}.npy"
         if not path.exists():
-            with plots.replace_atomically(path) as stream:
+            with replace_atomically(path) as stream:
                 np.save(stream, model.sample(config.num_samples, seed=config.seed).numpy())
         moments[epochs * len(batches)] = np.load(path)
     return moments
@@ -153,27 +152,22 @@ def measure(moments, dataset):
 
 def main(config):
     """Train, evaluate, draw, export. Returns the metrics that it writes."""
-    recipe.check_folders(config, "mode_collapse")
-    fingerprint = recipe.fingerprint(config, but=("datasets", "models"))
+    experiment.check_folders(config, "mode_collapse")
     names = config.models.split(",")
     for name in names:
-        recipe.choose("models", name, dict.fromkeys(MODELS))
+        experiment.choose("models", name, dict.fromkeys(MODELS))
     metrics, pictures, seconds, backups = {}, {}, {}, []
     published = None
     for dataset_name in config.datasets.split(","):
-        builder = recipe.choose("datasets", dataset_name, DATASETS)
+        builder = experiment.choose("datasets", dataset_name, DATASETS)
         dataset = builder(data_dir=config.data_dir or None)
         limit = 1.25 * dataset.means().max()
         real = next(iter(data.load(dataset, "test", batch_size=config.num_samples))).numpy()
         panels = []
         for name in names:
             model = build(name, config)
-            backups.append(
-                callbacks.BackupAndRestore(
-                    pathlib.Path(config.run_dir) / dataset_name / name, fingerprint=fingerprint
-                )
-            )
-            with recipe.timer(seconds, f"{dataset_name}_{name}"):
+            backups.append(experiment.backup(config, f"{dataset_name}/{name}"))
+            with experiment.timer(seconds, f"{dataset_name}_{name}"):
                 moments = train(model, dataset, config, backups[-1])
             measured = measure(moments, dataset)
             modes, quality = (metric["by_step"] for metric in measured.values())
@@ -191,14 +185,8 @@ def main(config):
         pictures[dataset_name] = functools.partial(
             densities, panels, limit=limit, columns=config.num_moments + 1
         )
-    recipe.publish(
-        published,
-        "mode_collapse",
-        config,
-        metrics=metrics,
-        pictures=pictures,
-        seconds=seconds,
-        protocol=config.datasets,
+    experiment.publish(
+        published, "mode_collapse", config, metrics, pictures, seconds, protocol=config.datasets
     )
     for backup in backups:
         backup.clear()
@@ -206,9 +194,9 @@ def main(config):
 
 
 def densities(panels, model, **arguments):
-    """What `recipe.publish` calls with the model; the points have been drawn before."""
+    """What `experiment.publish` calls with the model; the points have been drawn before."""
     return plots.point_densities(panels, **arguments)
 
 
 if __name__ == "__main__":
-    recipe.run(main, Config)
+    experiment.run(main, Config)

@@ -12,38 +12,22 @@ import dataclasses
 import functools
 
 import kgen
-from kgen import data, heads, networks, recipe
-from kgen.recipe import option
+from kgen import experiment, heads, networks, plots
+from kgen.experiment import option
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """The flags, with their defaults and help."""
+class Config(experiment.Flags):
+    """The flags beside those of every recipe, and defaults of these."""
 
-    dataset: str = option("digits", "any TFDS data set of images; digits needs no network")
-    train_split: str = option("train", "split to train on, such as train[:90%]")
-    test_split: str = option("test", "split to measure on, such as train[90%:]")
-    data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
-    binarize: str = option(
-        "none", "none, threshold, fixed (one draw a pixel) or dynamic (an epoch)"
-    )
+    binarize: str = option("none", "none, threshold, fixed, or dynamic (drawn anew each epoch)")
     filters: int = option(32, "channels of a stream")
     num_blocks: int = option(1, "residual blocks a scale, on the way down")
     num_scales: int = option(0, "scales of the U-net; 0: as many as the images allow, at most 3")
     num_components: int = option(10, "logistics a pixel")
     dropout: float = option(0.5, "inside the blocks; large data sets need less")
-    batch_size: int = option(64, "images a step, over all replicas")
-    epochs: int = option(30, "passes over the training images")
     learning_rate: float = option(2e-3, "Adam's at the start; it falls to 0 along a cosine")
-    strategy: str = option("none", "none, mirrored or multi_worker")
-    mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")
-    seed: int = option(0, "of weights, data order and noise")
-    run_dir: str = option(
-        "runs/pixelcnn_plus_plus", "checkpoint and TensorBoard logs; an interrupted run resumes"
-    )
-    export_dir: str = option(
-        "saved_models", "where pixelcnn_plus_plus/<version>/ and its pictures go"
-    )
+    run_dir: str = "runs/pixelcnn_plus_plus"
 
 
 TINY = Config(filters=4, num_scales=1, num_components=2, epochs=1, batch_size=500)
@@ -51,7 +35,7 @@ TINY = Config(filters=4, num_scales=1, num_components=2, epochs=1, batch_size=50
 
 def build(config):
     """The model of a configuration, not yet compiled."""
-    info = data.info(config.dataset, data_dir=config.data_dir or None)
+    info = experiment.info(config)
     num_levels = info.num_levels if config.binarize == "none" else 2
     return kgen.PixelCNNPlusPlus.for_images(
         info.image_shape,
@@ -69,8 +53,28 @@ def build(config):
 
 def main(config):
     """Train, evaluate, draw, export. Returns the metrics that it writes."""
-    return recipe.pixel_model(config, "pixelcnn_plus_plus", build)
+    strategy = experiment.start(config, "pixelcnn_plus_plus")
+    train = experiment.load(config, config.train_split, shuffle=True, binarize=config.binarize)
+    test = experiment.load(config, config.test_split, binarize=config.binarize)
+    with strategy.scope():
+        model = build(config)
+        model.compile(kgen.optimizers.Adam(experiment.cosine_decay(config, train)))
+    images = next(iter(test))
+    pictures = {
+        "samples": lambda model: plots.sample_grid(model, seed=config.seed),
+        "completions": lambda model: plots.completion_grid(model, images[:8], seed=config.seed),
+    }
+    seconds = {}
+    with experiment.timer(seconds, "training"):
+        experiment.train(model, train, config, pictures=pictures, validation_data=test)
+    with experiment.timer(seconds, "evaluation"):
+        metrics = {"test_negative_log_likelihood": experiment.negative_log_likelihood(model, test)}
+    protocol = f"{config.dataset}, binarize={config.binarize}"
+    experiment.publish(
+        model, "pixelcnn_plus_plus", config, metrics, pictures, seconds, protocol=protocol
+    )
+    return metrics
 
 
 if __name__ == "__main__":
-    recipe.run(main, Config)
+    experiment.run(main, Config)

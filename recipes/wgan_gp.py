@@ -10,16 +10,15 @@ import dataclasses
 import functools
 
 import kgen
-from kgen import data, networks, recipe
-from kgen.recipe import option
+from kgen import evaluation, experiment, networks, plots
+from kgen.experiment import option
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """The flags, with their defaults and help."""
+class Config(experiment.Flags):
+    """The flags beside those of every recipe, and defaults of these."""
 
     dataset: str = option("digits", "any TFDS data set of labelled images; digits needs no network")
-    data_dir: str = option("", "folder of prepared data sets; TFDS' own by default")
     network: str = option("dcgan", "dcgan or residual")
     penalty_weight: float = option(10.0, "weight of the gradient penalty")
     discriminator_steps: int = option(5, "critic steps for one of the generator")
@@ -28,15 +27,13 @@ class Config:
     batch_size: int = option(
         320, "images of discriminator_steps critic steps and one of the generator"
     )
-    epochs: int = option(300, "passes over the training images")
+    epochs: int = 300
     learning_rate: float = option(2e-4, "Adam's, of both players; its betas are 0 and 0.9")
-    num_samples: int = option(10_000, "samples to measure, at most as many as test images")
+    num_samples: int = option(
+        10_000, "samples to measure, at most as many as test images", may_change=True
+    )
     classifier_dir: str = option("runs/classifiers", "where the features' classifier is kept")
-    strategy: str = option("none", "none, mirrored or multi_worker")
-    mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")
-    seed: int = option(0, "of weights, data order and noise")
-    run_dir: str = option("runs/wgan_gp", "checkpoint and TensorBoard logs; a killed run resumes")
-    export_dir: str = option("saved_models", "where wgan_gp/<version>/ and its pictures go")
+    run_dir: str = "runs/wgan_gp"
 
 
 TINY = Config(epochs=1, batch_size=500, num_samples=200)
@@ -62,11 +59,11 @@ NETWORKS = {"dcgan": dcgan_networks, "residual": residual_networks}
 
 
 def build(config):
-    """The model of a configuration, compiled."""
-    shape = data.info(config.dataset, data_dir=config.data_dir or None).image_shape
-    make_networks = recipe.choose("network", config.network, NETWORKS)
+    """The model of a configuration, not yet compiled."""
+    shape = experiment.info(config).image_shape
+    make_networks = experiment.choose("network", config.network, NETWORKS)
     generator, critic = make_networks(config.width, shape)
-    model = kgen.WGANGP.for_images(
+    return kgen.WGANGP.for_images(
         shape,
         latent_dim=config.latent_dim,
         generator=generator,
@@ -75,18 +72,41 @@ def build(config):
         discriminator_steps=config.discriminator_steps,
         seed=config.seed,
     )
-    rate = dict(learning_rate=config.learning_rate, beta_1=0.0, beta_2=0.9)
-    model.compile(
-        generator_optimizer=kgen.optimizers.Adam(**rate),
-        discriminator_optimizer=kgen.optimizers.Adam(**rate),
-    )
-    return model
 
 
 def main(config):
     """Train, evaluate, draw, export. Returns the metrics that it writes."""
-    return recipe.image_generator(config, "wgan_gp", build)
+    strategy = experiment.start(config, "wgan_gp")
+    train = experiment.load(config, config.train_split, shuffle=True, drop_remainder=True)
+    seconds = {}
+    with strategy.scope():
+        model = build(config)
+        model.compile(kgen.optimizers.Adam(config.learning_rate, beta_1=0.0, beta_2=0.9))
+    if experiment.is_chief(model):
+        with experiment.timer(seconds, "classifier"):
+            features = experiment.classifier_features(config)
+    pictures = {
+        "samples": lambda model: plots.sample_grid(model, seed=config.seed),
+        "interpolations": lambda model: plots.interpolation_grid(model, seed=config.seed),
+    }
+    with experiment.timer(seconds, "training"):
+        experiment.train(model, train, config, pictures=pictures)
+    if not experiment.is_chief(model):
+        return {}
+    with experiment.timer(seconds, "evaluation"):
+        metrics = evaluation.sample_quality(
+            model,
+            experiment.load(config, config.test_split),
+            features.extractor,
+            classifier=features.classifier,
+            num_samples=config.num_samples,
+            train=experiment.load(config, config.train_split),
+            seed=config.seed,
+        )
+    protocol = f"{config.dataset}, test images"
+    experiment.publish(model, "wgan_gp", config, metrics, pictures, seconds, protocol=protocol)
+    return metrics
 
 
 if __name__ == "__main__":
-    recipe.run(main, Config)
+    experiment.run(main, Config)

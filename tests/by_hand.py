@@ -24,7 +24,6 @@ class Linear(kgen.ObjectiveModel):
         self.use_noise = use_noise
         self.epochs, self.seeds = [], []
         self.num_updates = self.add_weight(name="num_updates", initializer="zeros", trainable=False)
-        self.build()
 
     def objective(self, x, y=None, training=False):
         output = tf.cast(self.network(x, training=training)[:, 0], tf.float32)
@@ -54,7 +53,6 @@ class Duel(kgen.AdversarialModel):
         self.discriminator = discriminator
         self.seen, self.seeds = [], []
         self.num_updates = self.add_weight(name="num_updates", initializer="zeros", trainable=False)
-        self.build()
 
     def discriminator_objective(self, x, y=None, training=False):
         self.note("discriminator", x, training)

@@ -40,7 +40,6 @@ class TinyGAN(kgen.AdversarialModel):
         super().__init__(**kwargs)
         self.generator = generator
         self.discriminator = discriminator
-        self.build()
 
     def discriminator_objective(self, x, y=None, training=False):
         real, fake = self.discriminator(x), self.discriminator(self.generator(x))

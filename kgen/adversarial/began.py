@@ -134,11 +134,10 @@ class BEGAN(LatentGeneration, AdversarialModel):
     def _imbalance(self, real_error, fake_error):
         """`diversity_ratio L(x) - L(G(z))`, means over the batch of all replicas: a scalar."""
         difference = tf.stop_gradient(self.diversity_ratio * real_error - fake_error)
-        total, count = tf.reduce_sum(difference), tf.size(difference)
+        total, count = tf.reduce_sum(difference), tf.cast(tf.size(difference), tf.float32)
         context = tf.distribute.get_replica_context()
         if context and context.num_replicas_in_sync > 1:
             total, count = context.all_reduce("SUM", [total, count])
-        count = tf.cast(count, tf.float32)
         return total / tf.maximum(count, 1.0)
 
     def discriminate(self, images):

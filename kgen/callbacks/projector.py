@@ -8,6 +8,7 @@ import numpy as np
 
 from kgen import plots
 from kgen.callbacks.chief import is_chief
+from kgen.files import replace_atomically
 
 _MAX_SPRITE_SIDE = 8192
 
@@ -50,7 +51,7 @@ class ProjectorLogger(keras.callbacks.Callback):
         from tensorboard.plugins import projector
 
         codes = plots.codes_of(self.model, self.images)
-        with plots.replace_atomically(self.log_dir / "tensors.tsv") as stream:
+        with replace_atomically(self.log_dir / "tensors.tsv") as stream:
             np.savetxt(stream, codes.reshape(len(codes), -1), fmt="%.7g", delimiter="\t")
         plots.save_png(self._sprite, self.log_dir / "sprite.png", scale=1)
         config = projector.ProjectorConfig()
@@ -62,10 +63,10 @@ class ProjectorLogger(keras.callbacks.Callback):
         if self.labels is not None:
             embedding.metadata_path = "metadata.tsv"
             lines = (" ".join(str(label).split()) + "\n" for label in self.labels)
-            with plots.replace_atomically(self.log_dir / "metadata.tsv") as stream:
+            with replace_atomically(self.log_dir / "metadata.tsv") as stream:
                 stream.write("".join(lines).encode())
         # Last, because TensorBoard reads the other files as soon as it sees this one.
-        with plots.replace_atomically(self.log_dir / "projector_config.pbtxt") as stream:
+        with replace_atomically(self.log_dir / "projector_config.pbtxt") as stream:
             stream.write(text_format.MessageToString(config).encode())
 
 

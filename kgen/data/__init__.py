@@ -6,7 +6,9 @@ from kgen.data.augment import grey_augmentation as grey_augmentation
 from kgen.data.augment import imagenet_augmentation as imagenet_augmentation
 from kgen.data.augment import one_view as one_view
 from kgen.data.augment import two_views as two_views
+from kgen.data.augment import views as views
 from kgen.data.loading import load as load
 from kgen.data.summary import DatasetSummary as DatasetSummary
 from kgen.data.summary import info as info
+from kgen.data.unpaired import zip_unpaired as zip_unpaired
 from kgen.epochs import set_epoch as set_epoch

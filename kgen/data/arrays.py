@@ -1,83 +1,136 @@
 """The pipeline of `load` over NumPy arrays."""
 
+import functools
+
+import keras
 import numpy as np
 
-from kgen import checks
+from kgen import specs
 from kgen.data import pipeline
 
 
 def from_arrays(
-    images,
-    labels=None,
+    structure,
     *,
+    spec=None,
     batch_size=128,
     shuffle=False,
     seed=0,
     binarize=None,
     drop_remainder=False,
 ):
-    """Batches of float32 images in [0, 1] from arrays in memory.
+    """Batches from arrays in memory, in the structure that a model's `data_spec` has.
+
+        from_arrays(images)                                    x alone
+        from_arrays((images, labels))                          x and y
+        from_arrays(((first, second),))                        x is a pair
+        from_arrays((table, targets), spec=(Points(8), Points(1)))
 
     Args:
-        images: `(n, height, width, channels)`, uint8 or float in [0, 1]; or float points `(n, dim)`
-            of any range.
-        labels: integers `(n,)`, or None.
-        batch_size, shuffle, seed, binarize, drop_remainder: as in `kgen.data.load`.
+        structure: an array, or a tuple or dict of arrays, nested as Keras takes `(x, y)`. Arrays
+            have one row per example. Images are uint8 or float in [0, 1], of shape `(n, height,
+            width, channels)`.
+        spec: the same structure of `kgen.specs`, such as `model.data_spec`. Without it arrays of
+            rank 4 are images, of rank 5 clips, float arrays of rank 2 points, integers of rank 1
+            labels; what else there is needs a spec.
+        batch_size, shuffle, seed, drop_remainder: as in `kgen.data.load`.
+        binarize: as there, for all images.
 
     Returns:
-        tf.data.Dataset of images, or of `(images, labels)`, with known cardinality.
+        tf.data.Dataset of the structure, with known cardinality: images, clips and other floats
+        float32, integers int32. An epoch is a function of (seed, epoch).
 
     Raises:
-        ValueError: for wrong shapes, dtypes or ranges, empty arrays, NaN, or arguments that would
-            give no batch.
+        ValueError: for wrong shapes, dtypes or ranges, empty arrays, NaN, arrays of unlike lengths,
+            a structure that the spec does not have, or arguments that would give no batch.
     """
-    images = _checked_images(np.asarray(images))
-    arrays = (images,)
-    if labels is not None:
-        arrays = (images, _checked_labels(np.asarray(labels), len(images)))
+    if isinstance(structure, tuple) and structure[-1] is None:
+        structure = structure[0] if len(structure) == 2 else structure[:-1]
+    structure = keras.tree.map_structure(np.asarray, structure)
+    if spec is None:
+        spec = keras.tree.map_structure(_inferred, structure)
+    leaves = _checked(spec, structure)
+    lengths = {role: len(array) for role, _, array in leaves}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"Expected as many rows in each array, received {lengths}.")
+    count = next(iter(lengths.values()))
     pipeline.check_arguments(
-        len(images), batch_size=batch_size, drop_remainder=drop_remainder, binarize=binarize
+        count, batch_size=batch_size, drop_remainder=drop_remainder, binarize=binarize
     )
-    if binarize is not None and images.ndim == 2:
-        raise ValueError(f"binarize={binarize!r} needs images, received points {images.shape}.")
+    are_images = [isinstance(leaf, specs.Images) for _, leaf, _ in leaves]
+    if binarize is not None and not any(are_images):
+        raise ValueError(f"binarize={binarize!r} needs images, received {specs.describe(spec)}.")
     batches_of_epoch = pipeline.batches_in_memory(
-        arrays, batch_size=batch_size, shuffle=shuffle, seed=seed, drop_remainder=drop_remainder
+        tuple(array for _, _, array in leaves),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        drop_remainder=drop_remainder,
     )
     return pipeline.assemble(
         batches_of_epoch,
-        len(images),
+        count,
         batch_size=batch_size,
         drop_remainder=drop_remainder,
         seed=seed,
         binarize=binarize,
+        columns=[pipeline.Column(is_image=is_image) for is_image in are_images],
+        pack=functools.partial(keras.tree.pack_sequence_as, structure),
     )
 
 
-def _checked_images(images):
-    if images.ndim not in (2, 4):
-        hint = " Add the channel axis: images[..., None]." if images.ndim == 3 else ""
-        raise ValueError(
-            "Expected images (n, height, width, channels) or points (n, dim), received shape "
-            f"{images.shape}.{hint}"
-        )
-    if images.size == 0:
-        raise ValueError(f"The data set is empty: received images of shape {images.shape}.")
-    if images.ndim == 4 and images.dtype == np.uint8:
-        return images
-    if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"Expected uint8 or float images, received dtype {images.dtype}.")
-    images = images.astype(np.float32, copy=False)
-    if images.ndim == 4:
-        checks.images(images)
-    elif not np.isfinite(images).all():
-        raise ValueError("The points hold NaN or infinity.")
-    return images
+def _inferred(array):
+    """The spec of an array that nobody described; its checks do not depend on its sizes."""
+    if array.size == 0:
+        raise ValueError(f"The data set is empty: received an array of shape {array.shape}.")
+    is_pixels = array.dtype == np.uint8 or np.issubdtype(array.dtype, np.floating)
+    if array.ndim == 4 and is_pixels:
+        return specs.Images(array.shape[1:])
+    if array.ndim == 5 and is_pixels:
+        return specs.Clips(array.shape[1:])
+    if array.ndim == 2 and np.issubdtype(array.dtype, np.floating):
+        return specs.Points(array.shape[1])
+    if array.ndim == 1 and np.issubdtype(array.dtype, np.integer):
+        # Labels of any classes: how many there are is for the model to check.
+        return None
+    hint = ""
+    if array.ndim == 3:
+        hint = " Grey images need their channel axis: images[..., None]."
+    elif array.ndim == 4:
+        hint = " Pixels are uint8, or float in [0, 1]."
+    raise ValueError(
+        f"An array of shape {array.shape} and dtype {array.dtype} may be many things: say what it "
+        f"is by spec=, such as kgen.specs.Signals(100, 1) or kgen.specs.Tokens(20, 1000).{hint}"
+    )
 
 
-def _checked_labels(labels, num_examples):
-    if labels.shape != (num_examples,) or not np.issubdtype(labels.dtype, np.integer):
+def _checked(spec, structure):
+    """`(role, spec, array)` of each leaf, the arrays of the dtype that is kept in memory."""
+    parts = (structure,) if not isinstance(structure, tuple) else structure
+    x_and_y = (spec,) if not isinstance(spec, tuple) else spec
+    if len(parts) != len(x_and_y):
         raise ValueError(
-            f"Expected {num_examples} integer labels, one an image, received shape {labels.shape} "
-            f"and dtype {labels.dtype}."
+            f"Expected the structure {specs.describe(spec)}, received {len(parts)} parts."
         )
-    return labels.astype(np.int32)
+    leaves = []
+    for role, part, array in zip("xy", x_and_y, parts, strict=False):
+        try:
+            leaves += specs.pairs(part, array, role)
+        except TypeError as error:
+            raise ValueError(
+                f"{error}: expected {specs.describe(part)}, received another structure."
+            ) from None
+    return [(role, part, _kept(part, array, role)) for role, part, array in leaves]
+
+
+def _kept(spec, array, role):
+    if spec is None:
+        return array.astype(np.int32)
+    if array.dtype == np.uint8 and isinstance(spec, (specs.Images, specs.Clips)):
+        # Bytes stay bytes in memory, and are divided by 255 in the pipeline: only shapes can fail.
+        type(spec)(spec.shape).check(array[:1].astype(np.float32) / 255.0, role)
+        return array
+    if spec.dtype == "float32" and np.issubdtype(array.dtype, np.floating):
+        array = array.astype(np.float32, copy=False)
+    spec.check(array, role)
+    return array.astype(spec.dtype, copy=False)

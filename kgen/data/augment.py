@@ -6,13 +6,17 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
+from kgen.data import pipeline
 from kgen.data.row_draws import RowDraws, drawing_by_row, row_keys
 from kgen.epochs import current_epoch
 from kgen.layers import RandomApply, RandomBlur, RandomResizedCrop
 
+# The names that the draws of a view start from: those of two views date from kgen 0.1.
+_NAMES = ("first", "second")
 
-def two_views(dataset, augmentation, *, seed=0, epoch=None):
-    """Two augmented views of each image, for contrastive learning.
+
+def views(dataset, augmentations, *, seed=0, epoch=None):
+    """Augmented views of each image, one per augmentation, for models that compare them.
 
     What is drawn for an image is a function of (seed, epoch, place of the image in the epoch,
     view): it depends neither on the batch size, nor on the other images, nor on whether training
@@ -21,52 +25,73 @@ def two_views(dataset, augmentation, *, seed=0, epoch=None):
     Keras' RandomCrop and the width of RandomGaussianBlur do, and those that are no image layers, as
     GaussianNoise. Layers that mix images (MixUp, CutMix) depend on the batch as a matter of course.
 
+        views(dataset, [augmentation] * 2)                     two views, as SimCLR takes them
+        views(dataset, [large, large, small, small])           four views of two kinds
+
     Args:
         dataset: tf.data.Dataset of batches of images, float `(batch, height, width, channels)` in
             [0, 1], or of tuples that begin with them, as `kgen.data.load` and `from_arrays` give.
-        augmentation: `grey_augmentation(image_shape)`, `colour_augmentation(...)` or
-            `imagenet_augmentation(...)`; or a list of Keras layers (or one layer, a Sequential),
-            called with `training=True`; or a function of `(images, seeds)` with int32 `(batch, 2)`
-            seeds for TensorFlow's stateless generators. What else such a function draws is its own:
-            `tf.random.uniform` would make other views each time, which cannot be seen from here.
+        augmentations: list with an augmentation per view: `grey_augmentation(image_shape)`,
+            `colour_augmentation(...)` or `imagenet_augmentation(...)`; or a list of Keras layers
+            (or one layer, a Sequential), called with `training=True`; or a function of `(images,
+            seeds)` with int32 `(batch, 2)` seeds for TensorFlow's stateless generators. What else
+            such a function draws is its own: `tf.random.uniform` would make other views each time,
+            which cannot be seen from here.
         seed: int.
         epoch: None for other views in each epoch; or an int for the views of that epoch in all of
             them, as images to validate on need.
 
     Returns:
-        tf.data.Dataset of `((first, second),)`, or of `((first, second), labels)` with the labels
-        as they were. Views are float32 `(batch, h, w, channels)`, clipped to [0, 1]. A known
-        cardinality is kept.
+        tf.data.Dataset of `((view_1, .., view_n),)`, or of `((view_1, .., view_n), labels)` with
+        the labels as they were. Views are float32 `(batch, h, w, channels)`, clipped to [0, 1]. A
+        known cardinality is kept.
 
     Raises:
-        ValueError: for a data set of anything but batches of float images in [0, 1], of which the
-            first batch is looked at, an augmentation that gives anything else, and layers made for
-            pixels of another range.
+        ValueError: for fewer than two augmentations, a data set of anything but batches of float
+            images in [0, 1], of which the first batch is looked at, an augmentation that gives
+            anything else, and layers made for pixels of another range.
     """
-    views = functools.partial(_view, _as_function(augmentation), checks.seed(seed))
+    if not isinstance(augmentations, (list, tuple)) or len(augmentations) < 2:
+        raise ValueError(
+            "views takes a list of at least two augmentations, one per view: [augmentation] * 2. "
+            f"Received {augmentations!r}. For one view there is kgen.data.one_view."
+        )
+    functions = [
+        functools.partial(_view, _as_function(each), checks.seed(seed), _name_of_view(place))
+        for place, each in enumerate(augmentations)
+    ]
 
     def finish(epoch, indices, images, *rest):
-        pair = views("first", epoch, indices, images), views("second", epoch, indices, images)
         # A bare pair would be images and labels to Keras.
-        return (pair, *rest)
+        return (tuple(view(epoch, indices, images) for view in functions), *rest)
 
     return _pipeline(dataset, finish, epoch)
 
 
+def _name_of_view(place):
+    return _NAMES[place] if place < len(_NAMES) else f"view {place}"
+
+
+def two_views(dataset, augmentation, *, seed=0, epoch=None):
+    """Two views of each image by one augmentation: `views(dataset, [augmentation] * 2)`."""
+    return views(dataset, [augmentation] * 2, seed=seed, epoch=epoch)
+
+
 def one_view(dataset, augmentation, *, seed=0, epoch=None):
-    """One augmented view of each image: as `two_views`, for supervised training.
+    """One augmented view of each image: as `views`, for supervised training.
 
     For instances as classes (ExemplarNetwork), let the label be the place of the image in the data:
-    `kgen.data.from_arrays(images, numpy.arange(len(images)), shuffle=True)`.
+    `kgen.data.from_arrays((images, numpy.arange(len(images))), shuffle=True)`.
 
     Args:
-        dataset, augmentation, seed, epoch: as in `two_views`.
+        dataset, seed, epoch: as in `views`.
+        augmentation: one augmentation, as there.
 
     Returns:
         tf.data.Dataset of images, or of `(images, labels)` with the labels as they were.
 
     Raises:
-        ValueError: as `two_views`.
+        ValueError: as `views`.
     """
     view = functools.partial(_view, _as_function(augmentation), checks.seed(seed), "first")
 
@@ -203,20 +228,15 @@ def _pipeline(dataset, finish, epoch):
     )
     epochs = epochs.flat_map(lambda epoch: tf.data.Dataset.from_tensors(epoch).repeat())
     numbered = dataset.scan(tf.constant(0, tf.int64), number)
-    views = tf.data.Dataset.zip(epochs, numbered).map(
+    viewed = tf.data.Dataset.zip(epochs, numbered).map(
         # Converting all that the layers call would double the time that tracing takes.
         tf.autograph.experimental.do_not_convert(lambda epoch, batch: finish(epoch, *batch)),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     cardinality = int(dataset.cardinality())
     if cardinality != tf.data.UNKNOWN_CARDINALITY:
-        views = views.apply(tf.data.experimental.assert_cardinality(cardinality))
-    options = tf.data.Options()
-    options.deterministic = True
-    # See kgen.data.pipeline for both.
-    options.autotune.enabled = False
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return views.prefetch(2).with_options(options)
+        viewed = viewed.apply(tf.data.experimental.assert_cardinality(cardinality))
+    return viewed.prefetch(2).with_options(pipeline.options())
 
 
 def _view(augment, seed, name, epoch, indices, images):

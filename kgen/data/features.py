@@ -19,7 +19,7 @@ def find_images(builder):
         ValueError: if there is no such feature, or several, or if images differ in size.
     """
     features = _top_level(builder)
-    candidates = [name for name, feature in features.items() if _is_image(feature)]
+    candidates = [name for name, feature in features.items() if is_image(feature)]
     candidates = candidates or [name for name in features if name == "point"]
     supervised = builder.info.supervised_keys
     preferred = ("image", supervised[0] if supervised else None)
@@ -33,12 +33,7 @@ def find_images(builder):
             "kgen.data.from_arrays takes what you read yourself."
         )
     feature = features[chosen]
-    if None in feature.shape:
-        raise ValueError(
-            f"The images of '{builder.name}' differ in size: feature '{chosen}' has shape "
-            f"{feature.shape}. Write them to a folder and load that with "
-            "kgen.data.builders.ImageFolder(source=folder, size=64), which resizes and crops."
-        )
+    _check_size(builder, chosen, feature)
     if chosen != "point" and feature.np_dtype != np.uint8:
         raise ValueError(
             f"Expected uint8 images, received feature '{chosen}' of dtype "
@@ -46,6 +41,27 @@ def find_images(builder):
             "Scale them to [0, 1] and use kgen.data.from_arrays."
         )
     return chosen, feature
+
+
+def find_feature(builder, name):
+    """A feature by its name, of fixed shape.
+
+    Raises:
+        ValueError: if there is none of this name, or its size differs from example to example.
+    """
+    features = _top_level(builder)
+    if name not in features:
+        raise ValueError(
+            f"'{builder.name}' has no feature '{name}'. Its features: {_listing(features)}."
+        )
+    feature = features[name]
+    if feature.shape is None or not hasattr(feature, "np_dtype"):
+        raise ValueError(
+            f"Feature '{name}' of '{builder.name}' is a {type(feature).__name__}: only images, "
+            "numbers and arrays of one shape make batches."
+        )
+    _check_size(builder, name, feature)
+    return feature
 
 
 def find_labels(builder):
@@ -81,17 +97,26 @@ def _top_level(builder):
     return dict(features.items()) if hasattr(features, "items") else {"": features}
 
 
-def _is_image(feature):
+def is_image(feature):
+    """Whether a feature is pixels to model; masks are images to TFDS, but not data to model."""
     import tensorflow_datasets as tfds
 
     if isinstance(feature, tfds.features.Image):
-        # Masks are images to TFDS, but not data to model.
         return not isinstance(feature, tfds.features.LabeledImage)
     return (
         isinstance(feature, tfds.features.Tensor)
         and len(feature.shape) == 3
         and feature.np_dtype == np.uint8
     )
+
+
+def _check_size(builder, name, feature):
+    if None in feature.shape:
+        raise ValueError(
+            f"The images of '{builder.name}' differ in size: feature '{name}' has shape "
+            f"{feature.shape}. Write them to a folder and load that with "
+            "kgen.data.builders.ImageFolder(source=folder, size=64), which resizes and crops."
+        )
 
 
 def _is_integer(feature):

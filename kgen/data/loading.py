@@ -1,11 +1,20 @@
 """Data sets by name, as batches that training reads."""
 
+import functools
+
+import keras
 import tensorflow as tf
 
 from kgen import checks
 from kgen.data import pipeline
 from kgen.data.catalog import find_builder, prepare
-from kgen.data.features import decoded_bytes, find_images, require_labels
+from kgen.data.features import (
+    decoded_bytes,
+    find_feature,
+    find_images,
+    is_image,
+    require_labels,
+)
 from kgen.data.quiet import quiet_warnings
 from kgen.data.summary import pixel_levels
 
@@ -21,15 +30,21 @@ def load(
     shuffle=False,
     seed=0,
     labels=False,
+    features=None,
     binarize=None,
     drop_remainder=False,
     cache="auto",
     data_dir=None,
 ):
-    """Batches of float32 images in [0, 1], channels last, from any data set of TFDS.
+    """Batches of float32 images in [0, 1], channels last, or of other features of a TFDS data set.
+
+        load("digits")                                              images
+        load("digits", labels=True)                                 (images, labels)
+        load("facades", features=("photo", "map"))                  x and y
+        load("pairs", features=(("left", "right"),))                x is a pair
 
     The order and the binary draws are functions of (seed, epoch): see `kgen.data.set_epoch`.
-    Nothing is repeated. Integers are scaled by their largest value; points stay as they are.
+    Nothing is repeated. Integer pixels are scaled by their largest value; points stay as they are.
 
     Args:
         name: a name of TFDS or of `kgen.data.builders`, or a TFDS builder. `fashion_mnist` is read
@@ -40,6 +55,9 @@ def load(
             disk are shuffled within a buffer of 128 MiB.
         seed: int.
         labels: whether to give `(images, labels)`, the labels int32 `(batch,)`.
+        features: names of features, in the structure `(x, y)` that the model takes: a name, or
+            nested tuples or dicts of names. Images become float32 in [0, 1], other floats stay as
+            they are, integers become int32. In place of `labels`.
         binarize: None, "threshold", "fixed" or "dynamic", as in
             `kgen.data.binarization.binarize_images`.
         drop_remainder: whether to drop a last, smaller batch.
@@ -52,28 +70,33 @@ def load(
 
     Raises:
         ValueError: for an unknown name or split, an empty split, data that are not images of one
-            size, or arguments that would give no batch.
+            size, a feature that does not exist, or arguments that would give no batch.
         RuntimeError: if the data set can be neither downloaded nor prepared.
     """
     checks.positive_integer("batch_size", batch_size)
     if cache not in (True, False, "auto"):
         raise ValueError(f"cache must be True, False or 'auto', received {cache!r}.")
     builder = find_builder(name, data_dir)
-    image_name, image = find_images(builder)
-    names = [image_name, require_labels(builder)] if labels else [image_name]
+    if features is None:
+        image_name, _ = find_images(builder)
+        features = (image_name, require_labels(builder)) if labels else image_name
+    elif labels:
+        raise ValueError("features says what a batch holds: name the labels there, labels=False.")
+    names = keras.tree.flatten(features)
+    found = [find_feature(builder, name) for name in names]
     builder = prepare(builder)
     num_examples = _count(builder, split)
     pipeline.check_arguments(
         num_examples, batch_size=batch_size, drop_remainder=drop_remainder, binarize=binarize
     )
-    num_levels, max_value = pixel_levels(builder, image)
-    if binarize is not None and num_levels is None:
+    columns = [_column(builder, feature) for feature in found]
+    if binarize is not None and not any(column.is_image for column in columns):
         raise ValueError(f"binarize={binarize!r} needs images, but '{builder.name}' holds points.")
 
     examples = _read(builder, split, names)
     order = dict(batch_size=batch_size, shuffle=shuffle, seed=seed, drop_remainder=drop_remainder)
     if cache == "auto":
-        cache = num_examples * decoded_bytes(image) < MEMORY_CACHE_BYTES
+        cache = num_examples * sum(map(decoded_bytes, found)) < MEMORY_CACHE_BYTES
     if cache:
         arrays = pipeline.read_into_memory(examples, num_examples)
         batches_of_epoch = pipeline.batches_in_memory(arrays, **order)
@@ -86,9 +109,16 @@ def load(
         drop_remainder=drop_remainder,
         seed=seed,
         binarize=binarize,
-        num_levels=num_levels,
-        max_value=max_value,
+        columns=columns,
+        pack=functools.partial(keras.tree.pack_sequence_as, features),
     )
+
+
+def _column(builder, feature):
+    if not is_image(feature):
+        return pipeline.Column()
+    num_levels, max_value = pixel_levels(builder, feature)
+    return pipeline.Column(is_image=True, num_levels=num_levels, max_value=max_value)
 
 
 def _count(builder, split):

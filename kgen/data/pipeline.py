@@ -1,5 +1,6 @@
 """From examples to the batches of an epoch, in an order that is a function of (seed, epoch)."""
 
+import dataclasses
 import functools
 import math
 
@@ -26,6 +27,29 @@ def check_arguments(num_examples, *, batch_size, drop_remainder, binarize):
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """How one array of an example is read.
+
+    Attributes:
+        is_image: whether it is pixels: integers are scaled to [0, 1], `binarize` applies.
+        num_levels: different values a pixel can take, if pixels are integers.
+        max_value: value of a white pixel, if pixels are integers.
+    """
+
+    is_image: bool = False
+    num_levels: int | None = 256
+    max_value: int | None = 255
+
+    def read(self, values):
+        """Float32, or int32 where values are integers and no pixels."""
+        if values.dtype.is_floating:
+            return tf.cast(values, tf.float32)
+        if self.is_image or values.dtype == tf.uint8:
+            return _to_unit_interval(values, self.num_levels or 256, self.max_value or 255)
+        return tf.cast(values, tf.int32)
+
+
 def assemble(
     batches_of_epoch,
     num_examples,
@@ -34,32 +58,35 @@ def assemble(
     drop_remainder,
     seed,
     binarize,
-    num_levels=256,
-    max_value=255,
+    columns,
+    pack,
 ):
     """The pipeline: at each iteration, read the epoch and give its batches.
 
     Args:
         batches_of_epoch: function of the int64 scalar epoch that returns a tf.data.Dataset of
-            `(indices, images)` or `(indices, images, labels)`.
+            `(indices, *arrays)`, one array per column.
         num_examples: examples of an epoch.
         batch_size: the batch size that `batches_of_epoch` uses.
         drop_remainder: whether `batches_of_epoch` drops a last, smaller batch.
         seed: int.
         binarize: as in `binarize_images`, or None.
-        num_levels: different values a pixel can take, if images are integers.
-        max_value: value of a white pixel, if images are integers.
+        columns: a `Column` per array.
+        pack: function from the list of arrays to the structure of a batch.
 
     Returns:
-        tf.data.Dataset of float32 images, or of `(images, labels)`, with known cardinality.
+        tf.data.Dataset of what `pack` gives, with known cardinality.
     """
-    scale = functools.partial(_to_unit_interval, num_levels=num_levels, max_value=max_value)
 
-    def finish(epoch, indices, images, *labels):
-        images = scale(images)
-        if binarize is not None:
-            images = binarize_images(images, binarize, seed=seed, epoch=epoch, indices=indices)
-        return (images, tf.cast(labels[0], tf.int32)) if labels else images
+    def finish(epoch, indices, *arrays):
+        batch = []
+        for place, (column, values) in enumerate(zip(columns, arrays, strict=True)):
+            values = column.read(values)
+            if binarize is not None and column.is_image:
+                draw = dict(seed=seed + place, epoch=epoch, indices=indices)
+                values = binarize_images(values, binarize, **draw)
+            batch.append(values)
+        return pack(batch)
 
     def one_epoch(_):
         # Traced once, run at each iteration: this is what ties the order to the epoch.
@@ -73,6 +100,11 @@ def assemble(
     dataset = tf.data.Dataset.from_tensors(0).flat_map(one_epoch)
     # flat_map forgets the number of batches, which Keras' progress bar shows.
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
+    return dataset.prefetch(2).with_options(options())
+
+
+def options():
+    """The options of every pipeline."""
     options = tf.data.Options()
     options.deterministic = True
     # The tuner looks at the pipeline after 10, 20, 40, ... ms, and the end of an epoch was seen to
@@ -80,7 +112,7 @@ def assemble(
     options.autotune.enabled = False
     # By file, workers would see batches that one device never sees.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return dataset.prefetch(2).with_options(options)
+    return options
 
 
 def batches_in_memory(arrays, *, batch_size, shuffle, seed, drop_remainder):
@@ -125,8 +157,10 @@ def batches_from_stream(examples, *, batch_size, shuffle, seed, drop_remainder):
     Returns:
         Function of the epoch, as `assemble` takes.
     """
-    image = examples.element_spec[0]
-    buffer_size = max(1, SHUFFLE_BUFFER_BYTES // (image.shape.num_elements() * image.dtype.size))
+    example_bytes = sum(
+        spec.shape.num_elements() * spec.dtype.size for spec in examples.element_spec
+    )
+    buffer_size = max(1, SHUFFLE_BUFFER_BYTES // max(1, example_bytes))
     examples = examples.enumerate().map(lambda index, example: (index, *example))
 
     def batches_of_epoch(epoch):
@@ -159,8 +193,6 @@ def read_into_memory(examples, num_examples):
 
 
 def _to_unit_interval(images, num_levels, max_value):
-    if images.dtype.is_floating:
-        return images
     images = tf.cast(images, tf.float32) / max_value
     if num_levels == max_value + 1:
         return images

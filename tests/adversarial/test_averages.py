@@ -19,7 +19,8 @@ from kgen import callbacks, losses, networks, serving
 
 
 def adam():
-    return keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.02)
+    optimizer = keras.optimizers.Adam
+    return dict(generator_optimizer=optimizer(0.01), discriminator_optimizer=optimizer(0.02))
 
 
 def averages(model):
@@ -32,7 +33,7 @@ def averages(model):
 def test_averages_are_the_slow_running_average(eager):
     """w_0 at first, then d w + (1 - d) w_t with d = min(ema_decay, (1 + t) / (10 + t))."""
     model = kgen.GAN(*dense_players(), ema_decay=0.24, discriminator_steps=2)
-    model.compile(*adam(), run_eagerly=eager)
+    model.compile(**adam(), run_eagerly=eager)
     for average, weight in zip(averages(model), model.generator.get_weights(), strict=True):
         np.testing.assert_array_equal(average, weight)
     seen = [model.generator.get_weights()]
@@ -69,7 +70,7 @@ def generator_of_averages(model):
 @pytest.mark.parametrize("ema_decay", [0.999, None])
 def test_samples_and_exports_are_of_the_averages(ema_decay, tmp_path):
     model = kgen.GAN(*normalized_players(), ema_decay=ema_decay)
-    model.compile(*adam())
+    model.compile(**adam())
     model.fit(images(), batch_size=4, verbose=0)
     generator = model.generator if ema_decay is None else generator_of_averages(model)
     seeds = np.array([[7, 0], [7, 1], [7, 2]], "int32")
@@ -127,7 +128,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path):
         generator = networks.dense_generator(2, SHAPE, hidden_units=(5,), normalization="batch")
         discriminator = dense_players(SHAPE, spectral_normalization=True)[1]
         model = kgen.GAN(generator, discriminator, discriminator_steps=2, ema_decay=0.9)
-        model.compile(*adam())
+        model.compile(**adam())
         return model
 
     def fit(model, *used):

@@ -130,7 +130,7 @@ def test_k_moves_once_a_discriminator_step_and_stays_float32():
 
 def test_players_own_their_weights():
     model = build()
-    players = [*model.generator_variables, *model.discriminator_variables]
+    players = [*model.player_variables("generator"), *model.player_variables("discriminator")]
     assert {id(v) for v in players} == {id(v) for v in model.trainable_variables}
     assert len(players) == len(model.trainable_variables)
     before = model.generator.get_weights()

@@ -67,8 +67,7 @@ def test_it_learns_where_each_class_lies():
     model = conditional_gan(
         hidden_units=(16,), penalty=losses.penalties.r1_penalty, penalty_weight=0.1
     )
-    adam = [keras.optimizers.Adam(0.01, beta_1=0.0) for _ in range(2)]
-    model.compile(*adam)
+    model.compile(keras.optimizers.Adam(0.01, beta_1=0.0))
     model.fit(x, labels, batch_size=64, verbose=0)
     for label in range(3):
         samples = model.sample(100, labels=label, seed=0).numpy()
@@ -99,7 +98,9 @@ def test_predict_takes_pairs():
     ):
         # Batches of another size may round differently.
         np.testing.assert_allclose(received, expected, atol=1e-6)
-    with pytest.raises(ValueError, match=r"pass \[images, labels\]"):
+    with pytest.raises(
+        ValueError, match=r"takes x = \(points \(2,\), labels 0 .. 2\), received float32 \(16, 2\)"
+    ):
         model.predict(x, verbose=0)
 
 
@@ -123,7 +124,7 @@ def test_slices_take_their_labels_along():
 # Bad input.
 
 BAD_LABELS = {
-    "missing": (None, "needs labels as an array or tensor"),
+    "missing": (None, r"needs labels beside points \(2,\): y is missing"),
     "above": (LABELS + 1, r"Expected labels in 0 .. 2, received values from 1 to 3"),
     "below": (LABELS - 1, r"Expected labels in 0 .. 2, received values from -1 to 1"),
     "float": (LABELS.astype("float32"), r"integer labels \(batch,\), .* dtype float32"),
@@ -153,7 +154,7 @@ def test_bad_labels(y, message, kind, labels):
 @pytest.mark.parametrize("eager", [False, True])
 @pytest.mark.parametrize("name", ["missing", "float", "one_hot"])
 def test_bad_labels_from_a_generator(name, eager):
-    """Nothing looks at a generator before the first step: the step does."""
+    """The first batch is looked at like that of every other kind of data."""
     model = conditional_gan()
     model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd(), run_eagerly=eager)
     y = BAD_LABELS[name][0]
@@ -164,10 +165,14 @@ def test_bad_labels_from_a_generator(name, eager):
 
 @pytest.mark.parametrize("bad", [-1, 3])
 def test_labels_out_of_range_from_a_generator(bad):
-    """A graph would take -1 for the last class, in silence; 3 fails in the embedding too."""
+    """Nothing looks at a later batch but the step: a graph would take -1 for the last class, in
+    silence; 3 fails in the embedding too."""
     model = conditional_gan()
     model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd())
-    batches = ((points(), np.where(LABELS == 1, bad, LABELS)) for _ in range(3))
+    wrong = np.where(LABELS == 1, bad, LABELS)
+    with pytest.raises(ValueError, match=r"y: Expected labels in 0 .. 2, received values from"):
+        model.fit(((points(), wrong) for _ in range(3)), steps_per_epoch=2, verbose=0)
+    batches = ((points(), labels) for labels in (LABELS, wrong, wrong))
     message = "Expected labels in 0 .. 2; a row of the batch has another"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         model.fit(batches, steps_per_epoch=2, verbose=0)

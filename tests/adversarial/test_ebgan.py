@@ -72,7 +72,7 @@ def test_terms(margin):
 def test_energy_beyond_the_margin_has_no_slope():
     for margin, beyond in ((1e-6, True), (5.0, False)):
         model = build(margin=margin)
-        variables = [variable.value for variable in model.discriminator_variables]
+        variables = [variable.value for variable in model.player_variables("discriminator")]
         with tf.GradientTape(persistent=True) as tape:
             terms = model.discriminator_objective(IMAGES, training=True)
         loss, real, fake = (
@@ -125,10 +125,10 @@ def test_gradient_of_the_pull_away_term_is_pytorchs():
 
 def test_players_own_their_weights():
     model = build()
-    players = [*model.generator_variables, *model.discriminator_variables]
+    players = [*model.player_variables("generator"), *model.player_variables("discriminator")]
     assert {id(v) for v in players} == {id(v) for v in model.trainable_variables}
     assert len(players) == len(model.trainable_variables)
-    autoencoder = [v.numpy() for v in model.discriminator_variables]
+    autoencoder = [v.numpy() for v in model.player_variables("discriminator")]
     before = model.generator.get_weights()
     model.compile(
         generator_optimizer="sgd",
@@ -137,7 +137,7 @@ def test_players_own_their_weights():
     )
     model.fit(IMAGES, verbose=0)
     assert any(np.any(a != b) for a, b in zip(before, model.generator.get_weights(), strict=True))
-    for a, b in zip(autoencoder, model.discriminator_variables, strict=True):
+    for a, b in zip(autoencoder, model.player_variables("discriminator"), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

@@ -14,12 +14,13 @@ from adversarial.players import (
 
 import kgen
 from kgen import networks
-from kgen.adversarial.parts.generation import linear_interpolation, spherical_interpolation
+from kgen.adversarial.parts import generation
+from kgen.verbs.decoding import linear_interpolation, spherical_interpolation
 
 
 def latents_of(model, seeds, truncation=None):
     """As `sample_latents`, in a graph: eagerly a row takes 10 ms."""
-    return tf.function(model.sample_latents)(tf.constant(seeds), truncation).numpy()
+    return tf.function(model.sample_latents)(tf.constant(seeds), truncation=truncation).numpy()
 
 
 # Latents.
@@ -73,7 +74,7 @@ def test_a_wide_truncation_is_none():
 def test_the_outermost_draws_stay_within_the_limits(truncation, monkeypatch):
     """float32 rounds the mass beyond a far limit to 0, whose quantile is infinite."""
     draws = tf.constant([[0.0, 0.5, 1 - 2**-24]])
-    monkeypatch.setattr(kgen.heads, "sample_rows", lambda distribution, seeds: draws)
+    monkeypatch.setattr(generation, "sample_rows", lambda distribution, seeds: draws)
     model = kgen.GAN(*dense_players(latent_dim=3))
     low, middle, high = model.sample_latents([[0, 0]], truncation=truncation).numpy()[0]
     limit = np.float32(truncation)
@@ -248,6 +249,6 @@ def test_endpoints():
     assert list(kgen.GAN(*dense_players()).endpoints()) == names
     assert list(kgen.GAN(*dense_players((4, 4, 2))).endpoints()) == names
     model = kgen.GAN(constant_generator(1.0), linear_discriminator(2.0))
-    logits, signature = model.endpoints()["discriminate"]
-    assert [spec.name for spec in signature] == ["images"]
-    np.testing.assert_allclose(logits(tf.constant([[3.0]]))["logits"], [6.0])
+    discriminate = model.endpoints()["discriminate"]
+    assert [spec.name for spec in discriminate.signature] == ["points"]
+    np.testing.assert_allclose(discriminate.function(tf.constant([[3.0]]))["logits"], [6.0])

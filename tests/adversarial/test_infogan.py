@@ -113,7 +113,7 @@ def test_truncation_is_of_the_noise_alone():
     model = infogan(continuous_dim=2)
     seeds = seed_rows(0, 500)
     draw = tf.function(model.sample_latents)
-    whole, cut = draw(seeds).numpy(), draw(seeds, 0.5).numpy()
+    whole, cut = draw(seeds).numpy(), draw(seeds, truncation=0.5).numpy()
     np.testing.assert_array_equal(whole[:, 4:], cut[:, 4:])
     distribution = scipy.stats.truncnorm(-0.5, 0.5)
     assert scipy.stats.kstest(cut[:, :4].ravel(), distribution.cdf).pvalue > 1e-3
@@ -131,17 +131,17 @@ def test_codes_as_drawn_and_as_given():
     one = model.sample(6, categories=2, seed=1).numpy()
     np.testing.assert_array_equal(one[:, 4:7], np.tile([0, 0, 1], (6, 1)))
     np.testing.assert_array_equal(one[:, 7:], drawn[:, 7:])
-    served, _ = model.endpoints()["sample_codes"]
+    served = model.endpoints()["sample_codes"].function
     images = served(
         seed_rows(1, 6), tf.constant([0, 1, 2, 0, 1, 2]), tf.tile([[0.5, -0.25]], (6, 1))
-    )["images"]
+    )["points"]
     np.testing.assert_array_equal(images, given)
 
 
 @pytest.mark.parametrize("category", [-1, 3])
 def test_categories_out_of_range_at_the_server(category):
     """A one-hot vector of 7 among 3 would be all zeros."""
-    served, _ = transparent().endpoints()["sample_codes"]
+    served = transparent().endpoints()["sample_codes"].function
     with pytest.raises(tf.errors.InvalidArgumentError, match="labels in 0 .. 2"):
         tf.function(served)(seed_rows(1, 2), tf.constant([0, category]), tf.zeros((2, 2)))
 
@@ -166,8 +166,8 @@ def test_paths_turn_the_noise_and_go_straight_through_the_codes():
     assert np.abs(path[:, :, 7:]).max() <= 1.0
     straight = model.interpolate(start, end=end, num_steps=5, spherical=False)
     np.testing.assert_allclose(straight[:, 2], (start + end) / 2, atol=1e-6)
-    served, _ = model.endpoints()["interpolate"]
-    received = served(*map(tf.constant, (start, end)), tf.fill([3], 0.25))["images"]
+    served = model.endpoints()["interpolate"].function
+    received = served(*map(tf.constant, (start, end)), tf.fill([3], 0.25))["points"]
     np.testing.assert_allclose(received, path[:, 1], atol=1e-6)
 
 
@@ -215,8 +215,8 @@ def test_without_continuous_codes():
     probabilities, means = model.infer(IMAGES)
     assert probabilities.shape == (6, 3) and means.shape == (6, 0)
     endpoints = model.endpoints()
-    assert [spec.name for spec in endpoints["sample_codes"][1]] == ["seed", "categories"]
-    assert set(endpoints["infer"][0](IMAGES)) == {"category_probabilities"}
+    assert list(endpoints["sample_codes"].inputs) == ["seed", "categories"]
+    assert set(endpoints["infer"].function(IMAGES)) == {"category_probabilities"}
 
 
 @pytest.mark.parametrize(

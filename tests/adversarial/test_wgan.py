@@ -17,7 +17,9 @@ import kgen
 
 
 def largest_weight(model):
-    return max(np.abs(variable.numpy()).max() for variable in model.discriminator_variables)
+    return max(
+        np.abs(variable.numpy()).max() for variable in model.player_variables("discriminator")
+    )
 
 
 def test_steps_by_hand():
@@ -62,8 +64,8 @@ def test_clipped_after_every_step_and_after_loading(policy, tmp_path):
     model.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras")
     assert restored.clip_limit == 0.02
-    assert all(v.constraint.limit == 0.02 for v in restored.discriminator_variables)
-    assert all(v.constraint is None for v in restored.generator_variables)
+    assert all(v.constraint.limit == 0.02 for v in restored.player_variables("discriminator"))
+    assert all(v.constraint is None for v in restored.player_variables("generator"))
     restored.fit(images(4), batch_size=4, verbose=0)
     assert largest_weight(restored) == pytest.approx(0.02)
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from kgen.autoregressive import naive
+from kgen.autoregressive.parts.naive import naive_fill
 from kgen.seeds import seed_rows
 
 
@@ -58,7 +58,7 @@ def filled_by_passes(model, images, mask, labels=None, *, temperature, seed):
 
     @tf.function(autograph=False)
     def fill(images, known, uniforms, temperature, *labels):
-        return naive.naive_fill(
+        return naive_fill(
             lambda x: model.network([x, *labels] if labels else x),
             images,
             known,

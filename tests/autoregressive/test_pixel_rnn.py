@@ -18,7 +18,7 @@ each_kind = pytest.mark.parametrize("kind", ["row", "diagonal"])
 def random_weights(model, scale=0.5):
     """Weights, biases included, far from what they start as: nothing is uniform, nothing is 0."""
     draws = np.random.RandomState(0)
-    for weight in model.weights:
+    for weight in model.trainable_weights:
         weight.assign(draws.normal(size=weight.shape) * scale)
     return model
 

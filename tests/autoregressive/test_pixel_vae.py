@@ -1,5 +1,6 @@
 """PixelVAE: with one latent dimension log p(x) and the true posterior are sums over a grid."""
 
+import functools
 import itertools
 
 import keras
@@ -27,12 +28,13 @@ def tiny(shape=SHAPE, latent_dim=1, likelihood=None, **kwargs):
         encoder=lambda shape, size: networks.dense_encoder(shape, size, hidden_units=(4,)),
         decoder=lambda size, shape: networks.dense_decoder(size, shape, hidden_units=(4,)),
         likelihood=likelihood or heads.Categorical(3),
-        filters=6,
-        head_filters=(6,),
+        pixel_network=functools.partial(
+            networks.gated_pixelcnn, filters=6, num_layers=2, head_filters=(6,)
+        ),
         **kwargs,
     )
     draws = np.random.RandomState(0)
-    for weight in model.weights:
+    for weight in model.trainable_weights:
         weight.assign(0.5 * draws.normal(size=weight.shape))
     return model
 
@@ -142,9 +144,8 @@ def test_evaluation_takes_it(model, evidence):
 @pytest.mark.parametrize(
     ("shape", "likelihood"),
     [
-        ((4, 5, 1), heads.Categorical(4)),
-        ((3, 4, 3), heads.Categorical(4)),
-        ((3, 4, 3), heads.DiscretizedLogisticMixture(4, num_components=2)),
+        ((3, 4, 1), heads.Categorical(4)),
+        ((2, 3, 3), heads.Bernoulli()),
     ],
     ids=str,
 )
@@ -197,7 +198,6 @@ def test_samples_follow_the_probabilities(model, evidence):
 def test_verbs_agree(model):
     first = model.sample(5, seed=3).numpy()
     np.testing.assert_array_equal(model.sample(2, seed=3), first[:2])
-    np.testing.assert_array_equal(model.sample(5, seed=3, jit_compile=True), first)
     latents = model.sample_latents(seed_rows(3, 5))
     np.testing.assert_array_equal(model.decode(latents, seed=3), first)
     codes = model.encode(first)
@@ -206,7 +206,7 @@ def test_verbs_agree(model):
     # `predict` draws with the model's own seed, 0.
     predicted = model.predict(first, verbose=0)
     np.testing.assert_array_equal(predicted, model.reconstruct(first, seed=0))
-    path = model.interpolate(first[:2], end=first[2:4], num_steps=3, seed=6).numpy()
+    path = model.interpolate(codes[:2], end=codes[2:4], num_steps=3, seed=6).numpy()
     assert path.shape == (2, 3, *SHAPE)
     np.testing.assert_array_equal(path[:, 0], model.reconstruct(first[:2], seed=6))
     np.testing.assert_array_equal(path[:, -1], model.reconstruct(first[2:4], seed=6))

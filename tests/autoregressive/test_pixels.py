@@ -76,9 +76,8 @@ def test_bits_per_dim_of_a_uniform_model():
         (2, 2, 3),
         likelihood=heads.Categorical(4),
         network=functools.partial(networks.pixelcnn, filters=6, num_blocks=0, head_filters=()),
-        head_filters=(),
     )
-    for weight in model.weights:
+    for weight in model.trainable_weights:
         weight.assign(tf.zeros_like(weight))
     images = np.zeros((2, 2, 2, 3), "float32")
     np.testing.assert_allclose(model.bits_per_dim(images), [2.0, 2.0], rtol=1e-6)
@@ -117,9 +116,9 @@ BAD_IMAGES = {
 @pytest.mark.parametrize("verb", ["fit", "evaluate", "log_prob", "bits_per_dim", "complete"])
 @pytest.mark.parametrize(("images", "message"), BAD_IMAGES.values(), ids=BAD_IMAGES.keys())
 def test_bad_images(model, verb, images, message):
-    arguments = [np.ones_like(MASK)] if verb == "complete" else []
+    arguments = dict(mask=np.ones_like(MASK)) if verb == "complete" else {}
     with pytest.raises(ValueError, match=message):
-        getattr(model, verb)(images, *arguments)
+        getattr(model, verb)(images, **arguments)
 
 
 def test_off_levels_in_validation_data_and_data_sets(model):
@@ -158,12 +157,12 @@ def test_bad_temperatures(model, temperature):
 
 
 def test_number_of_temperatures(model):
-    with pytest.raises(ValueError, match=r"5 of them, one an image, received shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"5 of them, one per image, received shape \(3,\)"):
         model.sample(5, temperature=[1.0, 2.0, 1.0])
 
 
 def test_a_served_temperature_of_0_is_refused(model):
-    sample, _ = model.endpoints()["sample"]
+    sample = model.endpoints()["sample"].function
     with pytest.raises(tf.errors.InvalidArgumentError, match="temperature must be above 0"):
         sample(tf.zeros((2, 2), tf.int32), tf.constant([1.0, 0.0]))
 
@@ -190,13 +189,14 @@ def test_labels_that_miss_or_are_too_many(model, model_of_labels):
     for verb in (model_of_labels.log_prob, model_of_labels.bits_per_dim):
         with pytest.raises(ValueError, match="was built with labels: pass int32 labels"):
             verb(IMAGES)
-        with pytest.raises(ValueError, match="one label an image, received 4 labels for 5 images"):
-            verb(IMAGES, LABELS[:4])
-        with pytest.raises(ValueError, match="one label an image, received 1 labels for 5 images"):
-            verb(IMAGES, LABELS[:1])
+        with pytest.raises(ValueError, match="one label per image, received 4 labels for 5 images"):
+            verb(IMAGES, labels=LABELS[:4])
+        with pytest.raises(ValueError, match="one label per image, received 1 labels for 5 images"):
+            verb(IMAGES, labels=LABELS[:1])
     with pytest.raises(ValueError, match="needs labels"):
         model_of_labels.fit(IMAGES, verbose=0)
-    with pytest.raises(ValueError, match=r"pass \[images, labels\]"):
+    message = r"takes x = \(images \(2, 3, 1\), labels 0 \.\. 2\), received float32 \(5, 2, 3, 1\)"
+    with pytest.raises(ValueError, match=message):
         model_of_labels.predict(IMAGES, verbose=0)
     for call in (
         lambda: model_of_labels.sample(5, labels=LABELS[:4]),
@@ -238,10 +238,11 @@ def test_a_server_refuses_what_python_refuses(name, change, message):
         num_classes=3,
         network=functools.partial(networks.gated_pixelcnn, filters=2, num_layers=1),
     )
-    function, signature = model.endpoints()[name]
-    served = tf.function(function, input_signature=signature, autograph=False)
+    endpoint = model.endpoints()[name]
+    served = tf.function(endpoint.function, input_signature=endpoint.signature, autograph=False)
     inputs = {
-        spec.name: np.ones((2, *spec.shape[1:]), spec.dtype.as_numpy_dtype) for spec in signature
+        spec.name: np.ones((2, *spec.shape[1:]), spec.dtype.as_numpy_dtype)
+        for spec in endpoint.signature
     }
     served(*inputs.values())
     for key, value in change.items():

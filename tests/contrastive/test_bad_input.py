@@ -22,6 +22,8 @@ def images(seed=0, count=6, shape=SHAPE):
 
 FIRST, SECOND = images(0), images(1)
 NUMBERS = np.arange(6)
+# As messages show a pair of batches.
+PAIR = r"\(float32 \(\d, 5, 6, 1\), float32 \(\d, 5, 6, 1\)\)"
 
 
 def dense(input_shape, size=3):
@@ -59,7 +61,7 @@ def data_set(*values, batch_size=3):
 
 
 def generator(*batches):
-    """It is not looked at before training, which would consume it."""
+    """Only its first batch is looked at before training."""
     yield from batches
 
 
@@ -73,10 +75,12 @@ def refused(model, message, *arguments, verbs=("fit", "evaluate"), **kwargs):
 @every_pair_model
 def test_images_instead_of_pairs(name):
     model = compiled(PAIRED[name]())
-    message = rf"{name} trains on two views of each image.*received shape \(6, 5, 6, 1\).*two_views"
+    pair = r"\(images \(5, 6, 1\), images \(5, 6, 1\)\)"
+    message = rf"{name} takes x = {pair}, received float32 \(6, 5, 6, 1\).*kgen\.data\.views"
     refused(model, message, FIRST)
     refused(model, message, FIRST, NUMBERS)
-    refused(model, "received 3 arrays", (FIRST, SECOND, FIRST))
+    three = ", ".join([r"float32 \(6, 5, 6, 1\)"] * 3)
+    refused(model, rf"received \({three}\)", (FIRST, SECOND, FIRST))
 
 
 @every_pair_model
@@ -85,22 +89,24 @@ def test_a_bare_pair_is_read_as_images_and_labels(name):
     message = r"A bare pair is read as \(x, y\): give \(\(first, second\),\)"
     refused(model, message, FIRST, SECOND)
     refused(model, message, data_set(FIRST, SECOND))
-    with pytest.raises(ValueError, match="a bare pair is read as"):
+    with pytest.raises(ValueError, match=message):
         model.fit(generator((FIRST, SECOND)), steps_per_epoch=1, verbose=0)
 
 
 def test_views_of_different_shapes():
     model = compiled(PAIRED["SimCLR"]())
-    message = r"needs two views of one shape, received \(6, 5, 6, 1\) and \(6, 6, 5, 1\)"
-    refused(model, message, (FIRST, images(shape=(6, 5, 1))))
-    refused(model, r"one shape, received \(6, .* and \(5, ", (FIRST, SECOND[:5]))
-    refused(
-        model, r"shape \(batch, 5, 6, 1\), received \(6, 6, 5, 1\)", (images(shape=(6, 5, 1)),) * 2
-    )
+    turned = images(shape=(6, 5, 1))
     # Each view is looked at.
-    refused(model, "received uint8. Divide by 255", (FIRST, SECOND.astype("uint8")))
+    expected = r"Expected images of shape \(batch, 5, 6, 1\), received \(6, 6, 5, 1\)"
+    refused(model, r"x\[1\]: " + expected, (FIRST, turned))
+    refused(model, r"x\[0\]: " + expected, (turned, FIRST))
+    refused(model, r"x\[1\]: .* received uint8", (FIRST, SECOND.astype("uint8")))
+    message = r"SimCLR takes as many rows in each part, received {'x\[0\]': 6, 'x\[1\]': 5}"
+    refused(model, message, (FIRST, SECOND[:5]))
+    # A later batch is not; the step itself says it.
+    batches = generator(((FIRST, SECOND),), ((FIRST, SECOND[:4]),))
     with pytest.raises(tf.errors.InvalidArgumentError, match="needs two views of one shape"):
-        model.fit(generator(((FIRST, SECOND[:4]),)), steps_per_epoch=1, verbose=0)
+        model.fit(batches, steps_per_epoch=2, verbose=0)
 
 
 @every_pair_model
@@ -166,14 +172,16 @@ def test_labels_that_nobody_uses(name):
 @every_numbered_model
 def test_numbers_that_miss_or_do_not_fit(name):
     model = compiled(NUMBERED[name]())
-    message = rf"{name} needs the number of each image as its label.*0 \.\. 5.*numpy.arange"
+    message = rf"{name} needs labels .*the number of each image.* 0 \.\. 5: .*numpy.arange"
     refused(model, message, FIRST)
     refused(model, message, data_set(FIRST))
-    refused(model, r"labels in 0 \.\. 5, received values from 1 to 6", FIRST, NUMBERS + 1)
-    refused(model, r"labels in 0 \.\. 5, received values from -1 to 4", FIRST, NUMBERS - 1)
+    refused(model, r"y: .* labels in 0 \.\. 5, received values from 1 to 6", FIRST, NUMBERS + 1)
+    refused(model, r"y: .* labels in 0 \.\. 5, received values from -1 to 4", FIRST, NUMBERS - 1)
     refused(model, r"Expected integer labels \(batch,\).*float32", FIRST, NUMBERS.astype("float32"))
     refused(model, r"Expected integer labels .*\(6, 6\)", FIRST, np.eye(6, dtype=int))
-    refused(model, "takes one array of images here, received 2 arrays", (FIRST, SECOND), NUMBERS)
+    refused(
+        model, rf"{name} takes x = images \(5, 6, 1\), received {PAIR}", (FIRST, SECOND), NUMBERS
+    )
     later = data_set(FIRST, np.array([0, 1, 2, 3, 4, 6]))
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=r"labels in 0 \.\. 5"):
         model.fit(later, verbose=0)
@@ -182,9 +190,10 @@ def test_numbers_that_miss_or_do_not_fit(name):
 @pytest.mark.parametrize("name", PAIRED)
 def test_predict_takes_images(name):
     model = PAIRED[name]()
-    with pytest.raises(ValueError, match="takes one array of images here, received 2 arrays"):
+    message = rf"{name} takes x = images \(5, 6, 1\), received {PAIR}"
+    with pytest.raises(ValueError, match=message):
         model.predict((FIRST, SECOND), verbose=0)
-    with pytest.raises(ValueError, match="takes one array of images here, received 2 arrays"):
+    with pytest.raises(ValueError, match=message):
         model.predict(data_set((FIRST, SECOND)), verbose=0)
 
 
@@ -242,10 +251,10 @@ BAD_MODELS = {
         "num_instances must be an integer of at least 2, received 1",
     ),
     "queue": (lambda: kgen.MoCo(*parts(), queue_size=0), "queue_size must be an integer"),
-    "momentum": (lambda: kgen.MoCo(*parts(), momentum=1.5), r"momentum must be in \[0, 1\]"),
-    "byol_momentum": (
-        lambda: kgen.BYOL(*parts(), dense((2,), 2), momentum=-0.1),
-        "momentum must be at least 0",
+    "ema_decay": (lambda: kgen.MoCo(*parts(), ema_decay=1.5), r"ema_decay must be in \[0, 1\]"),
+    "ema_decay_of_byol": (
+        lambda: kgen.BYOL(*parts(), dense((2,), 2), ema_decay=-0.1),
+        "ema_decay must be at least 0",
     ),
     "bank_momentum": (
         lambda: kgen.NPID(*parts(), 6, bank_momentum=2),

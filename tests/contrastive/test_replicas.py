@@ -52,8 +52,8 @@ def cpc():
 
 MODELS = {
     "simclr": lambda: kgen.SimCLR(*parts(), temperature=0.2),
-    "moco": lambda: kgen.MoCo(*parts(), queue_size=14, momentum=0.5, temperature=0.2),
-    "byol": lambda: kgen.BYOL(*parts(), dense((3,), 4, 3), momentum=0.5),
+    "moco": lambda: kgen.MoCo(*parts(), queue_size=14, ema_decay=0.5, temperature=0.2),
+    "byol": lambda: kgen.BYOL(*parts(), dense((3,), 4, 3), ema_decay=0.5),
     "barlow_twins": lambda: kgen.BarlowTwins(*parts(), weight=0.1),
     "vicreg": lambda: kgen.VICReg(
         *parts(), invariance_weight=1.0, variance_weight=2.0, covariance_weight=0.5

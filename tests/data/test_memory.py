@@ -108,6 +108,8 @@ def test_a_wrong_count_is_not_silent(data_dir):
         drop_remainder=False,
         seed=0,
         binarize=None,
+        columns=[loading.pipeline.Column()],
+        pack=tuple,
     )
     with pytest.raises(Exception, match="expected to contain 5 elements but contained only 3"):
         list(dataset)

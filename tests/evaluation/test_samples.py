@@ -33,7 +33,7 @@ def images():
 class SeedsAsSamples:
     """Its samples are their seeds, and the labels where there are some."""
 
-    def sample(self, num_samples, labels=None, seed=None):
+    def sample(self, num_samples, *, labels=None, seed=None):
         rows = seeds.seed_rows(seed, num_samples)
         return rows if labels is None else tf.concat([rows, tf.constant(labels)[:, None]], axis=1)
 
@@ -45,15 +45,15 @@ class Recorder:
         self.model = model
         self.drawn = []
 
-    def sample(self, num_samples, seed):
+    def sample(self, num_samples, *, seed):
         self.drawn.append(self.model.sample(num_samples, seed=seed).numpy())
         return self.drawn[-1]
 
 
 def test_samples_are_those_of_the_verb(model):
     drawn = evaluation.draw_samples(model, 7, batch_size=3, seed=4)
-    seeds = [int(seeds.fold_in(seeds.as_seed(4), batch, 0)[0]) for batch in range(3)]
-    expected = np.concatenate([model.sample(3, seed=seed) for seed in seeds])[:7]
+    of_batches = [int(seeds.fold_in(seeds.as_seed(4), batch, 0)[0]) for batch in range(3)]
+    expected = np.concatenate([model.sample(3, seed=seed) for seed in of_batches])[:7]
     # Matrix products may round differently at another batch size.
     np.testing.assert_allclose(drawn, expected, atol=1e-6)
 

@@ -99,9 +99,15 @@ def test_saves_by_name(name):
 def test_known_values():
     undecided = tf.zeros((1, 1))
     # Goodfellow et al. 2014, theorem 1: -log 4 at the equilibrium, with its sign turned.
-    received = losses.minimax_discriminator_loss(undecided, undecided)
-    np.testing.assert_allclose(received, [np.log(4)], rtol=1e-6)
+    for discriminator_loss in (
+        losses.minimax_discriminator_loss,
+        losses.non_saturating_discriminator_loss,
+    ):
+        received = discriminator_loss(undecided, undecided)
+        np.testing.assert_allclose(received, [np.log(4)], rtol=1e-6)
     np.testing.assert_allclose(losses.minimax_generator_loss(undecided), [-np.log(2)], rtol=1e-6)
+    received = losses.non_saturating_generator_loss(undecided)
+    np.testing.assert_allclose(received, [np.log(2)], rtol=1e-6)
     half = tf.fill((1, 1), 0.5)
     np.testing.assert_allclose(losses.least_squares_discriminator_loss(half, half), [0.25])
     # Outside the margin the hinge asks for nothing.
@@ -114,8 +120,9 @@ def test_known_values():
 def test_a_sure_discriminator():
     """No overflow; the saturating loss loses its slope, the other keeps it."""
     sure = tf.constant([[-1000.0]])
-    np.testing.assert_array_equal(losses.minimax_discriminator_loss(-sure, sure), [0.0])
-    np.testing.assert_array_equal(losses.minimax_discriminator_loss(sure, -sure), [2000.0])
+    for loss in (losses.minimax_discriminator_loss, losses.non_saturating_discriminator_loss):
+        np.testing.assert_array_equal(loss(-sure, sure), [0.0])
+        np.testing.assert_array_equal(loss(sure, -sure), [2000.0])
     for loss, value, slope in [
         (losses.minimax_generator_loss, 0.0, 0.0),
         (losses.non_saturating_generator_loss, 1000.0, -1.0),

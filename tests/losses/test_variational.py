@@ -118,28 +118,3 @@ def test_commitment_does_not_pull_the_codes():
     to_latents, to_codes = tape.gradient(value, [latents, codes])
     np.testing.assert_allclose(to_latents, 2 * np.ones((1, 1, 1, 2)))
     assert to_codes is None
-
-
-def test_adversarial_losses():
-    real, fake = np.random.RandomState(0).normal(size=(2, 6, 1)).astype("float32")
-    sigmoid = scipy.special.expit
-    np.testing.assert_allclose(
-        losses.adversarial_discriminator(real, fake),
-        (-np.log(sigmoid(real)) - np.log(1 - sigmoid(fake)))[:, 0],
-        rtol=1e-5,
-    )
-    np.testing.assert_allclose(
-        losses.adversarial_generator(fake), -np.log(sigmoid(fake))[:, 0], rtol=1e-5
-    )
-
-
-def test_adversarial_losses_at_known_values():
-    undecided, sure = tf.zeros((1, 1)), tf.constant([[1000.0]])
-    # The equilibrium of Goodfellow et al. 2014, theorem 1: -log 4, with its sign turned.
-    received = losses.adversarial_discriminator(undecided, undecided)
-    np.testing.assert_allclose(received, [np.log(4)], rtol=1e-6)
-    np.testing.assert_allclose(losses.adversarial_generator(undecided), [np.log(2)], rtol=1e-6)
-    # A sure discriminator: no overflow, and the generator's loss keeps its slope.
-    np.testing.assert_array_equal(losses.adversarial_discriminator(sure, -sure), [0.0])
-    np.testing.assert_array_equal(losses.adversarial_discriminator(-sure, sure), [2000.0])
-    np.testing.assert_array_equal(losses.adversarial_generator(-sure), [1000.0])

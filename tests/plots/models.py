@@ -23,6 +23,6 @@ class Linear:
     def reconstruct(self, images):
         return 1 - np.asarray(images)
 
-    def sample(self, num_samples, seed=None):
+    def sample(self, num_samples, *, seed=None):
         generator = np.random.default_rng(seed)
         return generator.random((num_samples, *self.image_shape), dtype=np.float32)

@@ -1,6 +1,3 @@
-import os
-import stat
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -50,19 +47,3 @@ def test_png_refuses_another_ending_and_scale(tmp_path):
         plots.save_png(image, tmp_path / "a.jpg")
     with pytest.raises(ValueError, match="scale=0"):
         plots.save_png(image, tmp_path / "a.png", scale=0)
-
-
-def test_replacement_keeps_the_old_file_until_the_end(tmp_path):
-    path = tmp_path / "a.bin"
-    with plots.replace_atomically(path) as stream:
-        stream.write(b"old")
-    with pytest.raises(RuntimeError), plots.replace_atomically(path) as stream:
-        stream.write(b"new, half")
-        assert path.read_bytes() == b"old"
-        raise RuntimeError
-    assert path.read_bytes() == b"old"
-    assert [file.name for file in tmp_path.iterdir()] == ["a.bin"]
-    umask = os.umask(0)
-    os.umask(umask)
-    # Other users, such as a server's, can read it where the umask lets them.
-    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask

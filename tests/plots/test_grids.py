@@ -88,7 +88,7 @@ def test_reconstructions_of_another_shape_are_refused():
 class Completing:
     """Draws 0.2 for an image of label 1, plus 0.1 for every second row, where nothing is known."""
 
-    def complete(self, images, mask, labels=None, seed=None):
+    def complete(self, images, *, mask, labels=None, seed=None):
         assert seed == 3 and mask.dtype == bool
         drawn = 0.1 * (np.arange(len(images)) % 2)
         if labels is not None:

@@ -1,6 +1,7 @@
 """The client against the development server, over real sockets: the same arrays as Python's."""
 
 import concurrent.futures
+import shutil
 import time
 
 import numpy as np
@@ -9,8 +10,8 @@ import tensorflow as tf
 from cases import CASES
 
 from kgen import serving
-from kgen.serving import local
-from tests.serving.stand_in import IMAGE_SHAPE, LATENT_DIM, StandIn
+from kgen.serving import local, publishing
+from tests.serving.stand_in import IMAGE_SHAPE, LATENT_DIM, Endpoints, StandIn
 
 # One of each way to draw.
 SAMPLERS = ("vae", "conditional_gan", "made")
@@ -72,7 +73,7 @@ def test_both_protocols_agree(server):
 def test_samples_are_those_of_python_alone_and_among_others(server, models, name):
     model, count = models[name], 5
     labels = {}
-    if "labels" in [spec.name for spec in model.endpoints()["sample"][1]]:
+    if "labels" in model.endpoints()["sample"].inputs:
         labels = {"labels": np.arange(count) % model.num_classes}
     expected = {seed: model.sample(count, seed=seed, **labels).numpy() for seed in (0, 1)}
 
@@ -104,20 +105,30 @@ def test_refusals_are_the_servers_own(server, protocol):
             client.sample(2, seed=0, labels=3)
 
 
+@pytest.fixture(scope="module")
+def shifts(tmp_path_factory):
+    """Exports of models that add 1, 2 or 3: number -> folder."""
+
+    def shift(number):
+        signature = [tf.TensorSpec((None, 1), tf.float32, name="x")]
+        return Endpoints(shift=(lambda x: {"y": x + number}, signature))
+
+    folder = tmp_path_factory.mktemp("shifts")
+    return {
+        number: serving.export(shift(number), folder / str(number), check=False)
+        for number in (1, 2, 3)
+    }
+
+
 @both
-def test_versions_come_and_go_during_calls(tmp_path, protocol):
+def test_versions_come_and_go_during_calls(tmp_path, shifts, protocol):
     """Each version adds its number to the input: no call fails, no answer is mixed."""
 
-    class Shift:
-        def __init__(self, number):
-            self.number = number
-
-        def endpoints(self):
-            signature = [tf.TensorSpec((None, 1), tf.float32, name="x")]
-            return {"shift": (lambda x: {"y": x + self.number}, signature)}
-
     def publish(number):
-        return serving.export(Shift(number), tmp_path / "shift", check=False)
+        publishing.publish(
+            tmp_path / "shift",
+            lambda folder: shutil.copytree(shifts[number], folder, dirs_exist_ok=True),
+        )
 
     publish(1)
     stop, seen = time.monotonic() + 60, set()

@@ -1,7 +1,6 @@
 """What an export must be for TF Serving to serve it."""
 
 import json
-import types
 
 import keras
 import numpy as np
@@ -9,10 +8,12 @@ import pytest
 import tensorflow as tf
 
 import kgen
-from kgen import serving
-from kgen.serving import graphs, model_card, quantities, warmup
+from kgen import quantities, serving
+from kgen.endpoints import Endpoint
+from kgen.serving import graphs, model_card, warmup
 from kgen.serving.endpoints import trace_endpoints
-from tests.serving.stand_in import IMAGE_SHAPE, LATENT_DIM, StandIn, single
+from kgen.specs import Images, Labels, Values
+from tests.serving.stand_in import IMAGE_SHAPE, LATENT_DIM, Endpoints, StandIn, single
 
 SIGNATURES = {"encode", "decode", "sample", "sample_png"}
 
@@ -154,8 +155,8 @@ def test_warmup_has_a_valid_record_for_each_signature_and_batch_size(version_dir
 
 def test_synthesized_inputs():
     specs = [
-        tf.TensorSpec((None, 2, 3), tf.float32, name="images"),
-        tf.TensorSpec((None, 4, 4, 1), tf.float32, name="on_levels"),
+        tf.TensorSpec((None, 2, 3), tf.float32, name="latents"),
+        tf.TensorSpec((None, 4, 4, 1), tf.float32, name="images"),
         tf.TensorSpec((None, 2), tf.int32, name="seed"),
         tf.TensorSpec((None,), tf.int32, name="label"),
         tf.TensorSpec((None,), tf.string, name="image_bytes"),
@@ -164,8 +165,9 @@ def test_synthesized_inputs():
     one, four = (warmup.synthesize_inputs(specs, size) for size in (1, 4))
     for name, value in four.items():
         np.testing.assert_array_equal(value[:1], one[name])
-    assert 0 <= four["images"].min() and four["images"].max() <= 1
-    assert set(four["on_levels"].flat) == {0.0, 1.0}
+    assert 0 <= four["latents"].min() and four["latents"].max() <= 1
+    # On the levels of every likelihood.
+    assert set(four["images"].flat) == {0.0, 1.0}
     np.testing.assert_array_equal(four["seed"], [[0, 0], [0, 1], [0, 2], [0, 3]])
     np.testing.assert_array_equal(four["label"], [0, 0, 0, 0])
     assert tf.io.decode_png(four["image_bytes"][0]).shape == (1, 1, 1)
@@ -211,15 +213,34 @@ def test_model_card_holds_metrics_and_config(tmp_path):
     assert card["signatures"]["run"]["inputs"] == {"x": {"dtype": "float32", "shape": [None, 3]}}
 
 
-def test_quantities_ask_the_model_for_its_numbers():
-    model = types.SimpleNamespace(num_classes=10, num_levels=4)
-    assert quantities.describe("labels", [None], model)["maximum"] == 9
-    assert quantities.describe("images", [None, 2, 2, 1], model)["num_levels"] == 4
-    assert quantities.describe("temperature", [None], model)["exclusiveMinimum"] == 0
-    assert "maximum" not in quantities.describe("images", [None, 2], model)
-    # Names that mean something else in this model.
-    assert quantities.describe("codes", [None, 2], model) == {}
-    assert quantities.describe("x", [None, 2], model) == {}
+def test_the_model_card_says_what_the_specs_of_an_endpoint_mean(tmp_path):
+    def run(pictures, kinds, temperature, x):
+        return {"images": pictures, "codes": kinds, "log_prob": temperature, "y": x}
+
+    inputs = {
+        "pictures": Images((2, 2, 1), num_levels=4),
+        "kinds": Labels(10, meaning="kind of shoe"),
+        "temperature": Values((), meaning=quantities.QUANTITIES["temperature"]),
+        "x": Values((3,)),
+    }
+    outputs = {
+        "images": inputs["pictures"],
+        "codes": quantities.Quantity("an entry of the codebook", minimum=0, maximum=511),
+    }
+    model = Endpoints(run=Endpoint(run, inputs, outputs))
+    card = model_card.read(serving.export(model, tmp_path, warmup_batch_sizes=[2]))
+    signature = card["signatures"]["run"]
+    said = signature["inputs"]
+    assert said["pictures"]["num_levels"] == signature["outputs"]["images"]["num_levels"] == 4
+    assert (said["kinds"]["minimum"], said["kinds"]["maximum"]) == (0, 9)
+    assert said["kinds"]["description"] == "the kind of shoe"
+    assert said["temperature"]["exclusiveMinimum"] == 0
+    assert said["x"] == {"dtype": "float32", "shape": [None, 3]}
+    said = signature["outputs"]
+    assert said["codes"]["maximum"] == 511
+    # A name says what is meant where the model does not.
+    assert said["log_prob"]["unit"] == "nats"
+    assert said["y"] == {"dtype": "float32", "shape": [None, 3]}
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
@@ -277,16 +298,16 @@ def test_uint8_int32_and_string_inputs_and_outputs_run(tmp_path):
 
 
 def test_export_after_training_reads_the_current_weights(tmp_path):
-    model = StandIn()
+    bias = tf.Variable([1.0, 2.0, 3.0])
+    model = single(lambda x: {"y": x + bias})
     serving.export(model, tmp_path, check=False)
-    model.encoder.layers[-1].bias.assign_add(tf.ones(LATENT_DIM))
+    bias.assign_add(tf.ones(3))
     second = serving.export(model, tmp_path, warmup_batch_sizes=[1])
     assert second.name == "2"
-    inputs = {"encode": {"images": images(2)}}
-    before, after = (
-        serving.run_signatures(tmp_path / name, inputs)["encode"]["latents"] for name in "12"
-    )
-    np.testing.assert_allclose(after - before, np.ones_like(after), rtol=1e-5)
+    inputs = {"run": {"x": np.zeros((2, 3), np.float32)}}
+    before, after = (serving.run_signatures(tmp_path / name, inputs)["run"]["y"] for name in "12")
+    np.testing.assert_array_equal(before, [[1, 2, 3]] * 2)
+    np.testing.assert_array_equal(after, [[2, 3, 4]] * 2)
 
 
 def test_png_levels_and_channels():

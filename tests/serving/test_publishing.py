@@ -8,6 +8,7 @@ import pathlib
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -187,59 +188,67 @@ def test_disk_that_is_full_after_the_rename(tmp_path, monkeypatch):
     assert names(tmp_path) == ["1", "2", "3"]
 
 
-# Exports version after version. With a first argument, the process kills itself at a chosen
-# call; without one, the test kills it at a random moment.
-EXPORTER = textwrap.dedent(
+# Exports version after version, in one process per moment. At "random" the test kills it; at
+# another moment the process kills itself. TensorFlow is imported once and the processes are forked
+# before its first operation starts a thread. What ended each is printed.
+EXPORTERS = textwrap.dedent(
     """
     import os, signal, sys
     from kgen import serving
     from tests.serving.stand_in import StandIn
 
-    base, moment = sys.argv[1], sys.argv[2]
-    model = StandIn()
-    serving.export(model, base, check=False)
-    rename = os.rename
-
-    def killing_rename(source, target):
-        if moment == "after rename":
-            rename(source, target)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    if moment != "random":
-        os.rename = killing_rename
-    print("ready", flush=True)
-    while True:
+    def export_for_ever(base, moment):
+        model = StandIn()
         serving.export(model, base, check=False)
+        rename = os.rename
+
+        def killing_rename(source, target):
+            if moment == "after rename":
+                rename(source, target)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        if moment != "random":
+            os.rename = killing_rename
+        print("ready", os.getpid(), moment, flush=True)
+        while True:
+            serving.export(model, base, check=False)
+
+    processes = []
+    for base, moment in zip(sys.argv[1::2], sys.argv[2::2]):
+        processes.append(os.fork())
+        if processes[-1] == 0:
+            export_for_ever(base, moment)
+    print("ended by", *[os.waitpid(process, 0)[1] for process in processes], flush=True)
     """
 )
 
 
 def test_killed_exports_leave_whole_versions(tmp_path):
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     moments = ["random", "random", "before rename", "after rename"]
     bases = [tmp_path / str(i) / "base" for i in range(len(moments))]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", EXPORTER, str(base), moment],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        for base, moment in zip(bases, moments, strict=True)
-    ]
+    arguments = [str(each) for pair in zip(bases, moments, strict=True) for each in pair]
+    exporters = subprocess.Popen(
+        [sys.executable, "-c", EXPORTERS, *arguments],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
     try:
-        for process in processes:
-            assert process.stdout.readline() == b"ready\n"
-        for process, moment in zip(processes, moments, strict=True):
-            if moment == "random":
+        ready = [exporters.stdout.readline().split(maxsplit=2) for _ in moments]
+        assert sorted(moment.strip() for _, _, moment in ready) == sorted(moments)
+        for _, process, moment in ready:
+            if moment.strip() == "random":
                 time.sleep(random.uniform(0.1, 1.5))
-                process.kill()
-        assert all(process.wait(60) == -9 for process in processes)
+                os.kill(int(process), signal.SIGKILL)
+        assert exporters.stdout.readline() == "ended by 9 9 9 9\n"
+        assert exporters.wait(60) == 0
     finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-            process.stdout.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(exporters.pid, signal.SIGKILL)
+        exporters.wait()
+        exporters.stdout.close()
 
     assert publishing.list_versions(bases[2]) == [1]
     assert len(list(bases[2].glob(".tmp-*"))) == 1

@@ -64,8 +64,12 @@ def _with_rates(discriminator_rate, generator_rate):
         generator_loss=losses.adversarial.wasserstein_generator_loss,
         discriminator_loss=losses.adversarial.wasserstein_discriminator_loss,
     )
-    rates = generator_rate, discriminator_rate
-    model.compile(*map(keras.optimizers.SGD, rates), run_eagerly=True)
+    sgd = keras.optimizers.SGD
+    model.compile(
+        generator_optimizer=sgd(generator_rate),
+        discriminator_optimizer=sgd(discriminator_rate),
+        run_eagerly=True,
+    )
     return model
 
 

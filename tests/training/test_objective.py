@@ -91,7 +91,6 @@ def broken(terms, **returned):
         def __init__(self, network, **kwargs):
             super().__init__(**kwargs)
             self.network = network
-            self.build()
 
         def objective(self, x, y=None, training=False):
             output = self.network(x)

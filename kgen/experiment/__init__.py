@@ -1,0 +1,31 @@
+"""What recipes share: flags, and the steps of a run as functions that a recipe calls in sight."""
+
+from kgen.experiment.flags import Flags as Flags
+from kgen.experiment.flags import RunFlags as RunFlags
+from kgen.experiment.flags import choose as choose
+from kgen.experiment.flags import fingerprint as fingerprint
+from kgen.experiment.flags import option as option
+from kgen.experiment.flags import run as run
+from kgen.experiment.probes import augmentation as augmentation
+from kgen.experiment.probes import geometry as geometry
+from kgen.experiment.probes import neighbour_index as neighbour_index
+from kgen.experiment.probes import online_probe as online_probe
+from kgen.experiment.probes import print_probes as print_probes
+from kgen.experiment.probes import probes as probes
+from kgen.experiment.probes import supervised as supervised
+from kgen.experiment.probes import tsne_scatter as tsne_scatter
+from kgen.experiment.probes import view_grid as view_grid
+from kgen.experiment.results import mean_term as mean_term
+from kgen.experiment.results import negative_log_likelihood as negative_log_likelihood
+from kgen.experiment.results import publish as publish
+from kgen.experiment.results import timer as timer
+from kgen.experiment.steps import arrays as arrays
+from kgen.experiment.steps import backup as backup
+from kgen.experiment.steps import check_folders as check_folders
+from kgen.experiment.steps import classifier_features as classifier_features
+from kgen.experiment.steps import cosine_decay as cosine_decay
+from kgen.experiment.steps import info as info
+from kgen.experiment.steps import is_chief as is_chief
+from kgen.experiment.steps import load as load
+from kgen.experiment.steps import start as start
+from kgen.experiment.steps import train as train

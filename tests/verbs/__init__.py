@@ -1,0 +1,3 @@
+"""The contracts of the verbs: what each mixin of `kgen.verbs` promises."""
+
+from verbs import contracts as contracts
