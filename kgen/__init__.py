@@ -14,6 +14,7 @@ from kgen import losses as losses
 from kgen import networks as networks
 from kgen import optimizers as optimizers
 from kgen import plots as plots
+from kgen import quantities as quantities
 from kgen import seeds as seeds
 from kgen import serving as serving
 from kgen import specs as specs

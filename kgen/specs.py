@@ -366,20 +366,34 @@ class Values(Spec):
     noun = "values"
 
     def example(self, count, seed=0):
-        """Numbers in [0.25, 0.75); integers 0, 1, .. below the maximum; gray; a tiny PNG file."""
+        """Numbers of the middle half of the range; integers in turn; gray; a tiny PNG file.
+
+        The range is that of `meaning`, else [0, 1] for numbers and 0 for integers.
+        """
         size = self._size(count)
-        if self.dtype == "float32":
-            draws = np.random.default_rng(seed).random(size)
-            return (0.25 + 0.5 * draws).astype("float32")
         if self.dtype == "uint8":
             return np.full(size, 127, np.uint8)
         if self.dtype == "string":
-            return np.full(
-                size, tf.io.encode_png(np.full((1, 1, 1), 127, np.uint8)).numpy(), object
-            )
-        bound = None if self.meaning is None else self.meaning.maximum
+            image = np.full((1, 1, 1), 127, np.uint8)
+            return np.full(size, tf.io.encode_png(image).numpy(), object)
+        if self.dtype == "float32":
+            low, high = self._range(1.0)
+            draws = np.random.default_rng(seed).random(size)
+            return (low + (high - low) * (0.25 + 0.5 * draws)).astype("float32")
+        low, high = self._range(0)
         numbers = np.arange(math.prod(size)).reshape(size)
-        return (numbers % (int(bound) + 1) if bound is not None else 0 * numbers).astype(self.dtype)
+        # From 0 where the range has it: a seed's reaches from -2^31.
+        first = min(max(low, 0), high)
+        return (first + numbers % (high - first + 1)).astype(self.dtype)
+
+    def _range(self, width):
+        """The bounds of `meaning`; where one is missing, `width` from the other."""
+        meaning = self.meaning or Quantity("")
+        low = meaning.exclusive_minimum if meaning.minimum is None else meaning.minimum
+        high = meaning.maximum
+        if low is None:
+            low = 0 if high is None else min(0, high - width)
+        return low, low + width if high is None else high
 
     def quantity(self):
         """The meaning that was given."""
@@ -412,10 +426,9 @@ def of_shape(shape):
     Raises:
         ValueError: for another rank.
     """
-    kinds = {1: lambda dim: Points(dim), 2: Signals}
     shape = tuple(shape)
-    if len(shape) in kinds:
-        return kinds[len(shape)](*shape)
+    if len(shape) in (1, 2):
+        return (Points if len(shape) == 1 else Signals)(*shape)
     if len(shape) in (3, 4):
         return (Images if len(shape) == 3 else Clips)(shape)
     raise ValueError(
@@ -464,7 +477,8 @@ def pairs(structure, values, role="x"):
     elif isinstance(structure, (tuple, list)):
         if not isinstance(values, (tuple, list)) or len(values) != len(structure):
             raise TypeError(role)
-        parts = [(*each[0], each[1]) for each in zip(enumerate(structure), values, strict=True)]
+        both = zip(structure, values, strict=True)
+        parts = [(index, part, value) for index, (part, value) in enumerate(both)]
     else:
         if isinstance(values, (dict, tuple, list)):
             raise TypeError(role)

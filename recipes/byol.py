@@ -37,7 +37,7 @@ class Config(experiment.Flags):
     run_dir: str = "runs/byol"
 
 
-TINY = Config(batch_size=500, epochs=1, supervised_steps=0, embedding_dim=32, projection_dim=64)
+TINY = Config(batch_size=128, epochs=1, supervised_steps=0, embedding_dim=32, projection_dim=64)
 
 
 def build(config):

@@ -34,7 +34,7 @@ class Config(experiment.Flags):
     run_dir: str = "runs/cpc"
 
 
-TINY = Config(batch_size=500, epochs=1, supervised_steps=0, embedding_dim=32)
+TINY = Config(batch_size=128, epochs=1, supervised_steps=0, embedding_dim=32)
 
 
 def build(config):

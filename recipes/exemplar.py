@@ -41,7 +41,7 @@ class Config(experiment.Flags):
     run_dir: str = "runs/exemplar"
 
 
-TINY = Config(batch_size=500, epochs=1, supervised_steps=0, embedding_dim=32, projection_dim=16)
+TINY = Config(batch_size=128, epochs=1, supervised_steps=0, embedding_dim=32, projection_dim=16)
 
 
 def build(config, num_images):

@@ -36,7 +36,7 @@ class Config(experiment.Flags):
     run_dir: str = "runs/wgan_gp"
 
 
-TINY = Config(epochs=1, batch_size=500, num_samples=200)
+TINY = Config(width=8, epochs=1, batch_size=500, num_samples=200)
 
 
 def dcgan_networks(width, shape):

@@ -53,13 +53,14 @@ def numbers(batch, expected, what, *, low=None, high=None):
     """
     batch = np.asarray(batch)
     _check_shape(batch, expected, what)
+    low, high = -np.inf if low is None else low, np.inf if high is None else high
+    within = f" in [{low:g}, {high:g}]" if np.isfinite([low, high]).any() else ""
     if not np.issubdtype(batch.dtype, np.floating):
-        raise ValueError(f"Expected float32 {what}, received dtype {batch.dtype}.")
+        raise ValueError(f"Expected float32 {what}{within}, received dtype {batch.dtype}.")
     smallest, largest = _finite_range(batch, what)
-    if (low is not None and smallest < low) or (high is not None and largest > high):
+    if smallest < low or largest > high:
         raise ValueError(
-            f"Expected {what} in [{low:g}, {high:g}], received values from {smallest:g} to "
-            f"{largest:g}."
+            f"Expected {what}{within}, received values from {smallest:g} to {largest:g}."
         )
 
 

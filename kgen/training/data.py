@@ -36,15 +36,15 @@ def check(model, x, y=None, *, batch_size=None, training=True):
         return batch
     values, targets = batch
     x_spec, y_spec = specs.x_and_y(model.data_spec)
-    found = _matched(model, x_spec, values, targets)
-    if y_spec is None:
-        _check_unused(model, targets)
-    elif targets is None:
-        raise ValueError(_missing_targets(model, y_spec))
-    else:
-        found += _matched_role(model, y_spec, targets, "y")
+    found = _matched(model, "x", x_spec, values, _hint(x_spec, y_spec, values, targets))
+    if y_spec is not None:
+        if targets is None:
+            raise ValueError(_missing_targets(model, y_spec))
+        found += _matched(model, "y", y_spec, targets)
     for role, spec, value in found:
         spec.check(value, role)
+    if y_spec is None:
+        _check_unused(model, targets)
     lengths = {role: len(value) for role, _, value in found}
     if len(set(lengths.values())) > 1:
         raise ValueError(
@@ -70,7 +70,7 @@ def check_prediction(model, x):
     spec = model.predict_spec
     if isinstance(spec, tuple) and not isinstance(values, (tuple, list)) and targets is not None:
         values = (values, targets)
-    for role, part, value in _matched(model, spec, values, None):
+    for role, part, value in _matched(model, "x", spec, values, _hint(spec, None, values, None)):
         part.check(value, role)
 
 
@@ -113,33 +113,28 @@ def _peek(x, y=None):
     return keras.tree.map_structure(lambda part: None if part is None else np.asarray(part), (x, y))
 
 
-def _matched(model, spec, values, targets):
-    try:
-        return specs.pairs(spec, values)
-    except TypeError:
-        hint = ""
-        if isinstance(spec, tuple) and hasattr(values, "shape") and hasattr(targets, "shape"):
-            if values.ndim == targets.ndim:
-                hint = " A bare pair is read as (x, y): give ((first, second),)."
-        raise ValueError(
-            f"{type(model).__name__} takes x = {specs.describe(spec)}, received "
-            f"{_received(values)}.{hint or _views_hint(spec)}"
-        ) from None
-
-
-def _matched_role(model, spec, values, role):
+def _matched(model, role, spec, values, hint=""):
+    """Each spec with its role and its array; ValueError if the values have another structure."""
     try:
         return specs.pairs(spec, values, role)
     except TypeError:
         raise ValueError(
             f"{type(model).__name__} takes {role} = {specs.describe(spec)}, received "
-            f"{_received(values)}."
+            f"{_received(values)}.{hint}"
         ) from None
 
 
-def _views_hint(spec):
-    is_views = isinstance(spec, tuple) and len(spec) > 1 and len(set(spec)) == 1
-    if is_views and isinstance(spec[0], specs.Images):
+def _hint(x_spec, y_spec, values, targets):
+    """What to do where x has another structure, as far as it can be guessed."""
+    if not isinstance(x_spec, tuple):
+        is_pair = isinstance(values, (tuple, list)) and len(values) == 2
+        if is_pair and y_spec is not None and targets is None:
+            return " Give x and y as two arguments, or a data set of pairs (x, y)."
+        return ""
+    if hasattr(values, "ndim") and getattr(targets, "ndim", None) == values.ndim:
+        return " A bare pair is read as (x, y): give ((first, second),)."
+    is_views = len(x_spec) > 1 and len(set(x_spec)) == 1
+    if is_views and isinstance(x_spec[0], specs.Images):
         return " Make views with kgen.data.views(dataset, [augmentation, ...])."
     return ""
 

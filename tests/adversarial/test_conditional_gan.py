@@ -98,9 +98,8 @@ def test_predict_takes_pairs():
     ):
         # Batches of another size may round differently.
         np.testing.assert_allclose(received, expected, atol=1e-6)
-    with pytest.raises(
-        ValueError, match=r"takes x = \(points \(2,\), labels 0 .. 2\), received float32 \(16, 2\)"
-    ):
+    message = r"takes x = \(points \(2,\), labels 0 .. 2\), received float32 \(16, 2\)"
+    with pytest.raises(ValueError, match=message):
         model.predict(x, verbose=0)
 
 

@@ -197,7 +197,7 @@ SAMPLED = {
         kgen.PixelCNNPlusPlus, (8, 8, 1), Mixture(4, 2), num_scales=3, dropout=0.2
     ),
     "plus_plus_colour_labels": lambda: build(
-        kgen.PixelCNNPlusPlus, (4, 4, 3), Mixture(5, 2), num_classes=3
+        kgen.PixelCNNPlusPlus, (4, 4, 3), Mixture(5, 2), num_classes=3, num_scales=2
     ),
 }
 # XLA takes its time: once, where the most is computed.

@@ -133,7 +133,7 @@ def test_terms():
 
 def test_evaluation_takes_it(model, evidence):
     images, log_evidence, _ = evidence
-    data = tf.data.Dataset.from_tensor_slices(images[:8]).batch(5)
+    data = tf.data.Dataset.from_tensor_slices(images[:8]).batch(4)
     bound = evaluation.importance_weighted_bound(model, data, num_samples=200)
     elbo = evaluation.evidence_lower_bound(model, data, num_samples=50)
     assert bound["value"] == pytest.approx(log_evidence[:8].mean(), abs=0.02)

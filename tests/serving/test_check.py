@@ -58,27 +58,28 @@ def refusal(path):
     return problems[0]
 
 
-def test_an_export_is_served(version_dir, capsys):
+def test_an_export_is_served(version_dir):
     report = check(version_dir)
     assert report.problems == []
     assert set(report.signatures) == set(report.runs) == set(report.warmup)
     assert all(sizes == [1, 8, 32] for sizes in report.runs.values())
     assert report.weights.used_bytes == report.card["variable_bytes"]
     assert report.weights.stored_bytes == report.weights.used_bytes
-    assert main([str(version_dir)]) == 0
-    table = capsys.readouterr().out
+    table = str(report)
     assert "can be served" in table and "StandIn" in table and f"keras {keras.__version__}" in table
     row = next(line for line in table.splitlines() if line.startswith("  decode"))
     assert row.split("  ")[1:] != [] and "latents float32[?, 4]" in row
     assert "images float32[?, 9, 7, 1]" in row and row.endswith("1, 8, 32")
 
 
-def test_a_folder_of_others_is_served_without_card_and_warmup(version):
+def test_a_folder_of_others_is_served_without_card_and_warmup(version, capsys):
     report = check(version)
     assert report.problems == []
     assert report.runs == {"run": [1, 3, 8]}
     assert (report.weights.num_variables, report.weights.used_bytes) == (1, WEIGHTS.nbytes)
     assert "no model card" in str(report) and "0 requests" in str(report)
+    assert main([str(version)]) == 0
+    assert capsys.readouterr().out == f"{report}\n"
 
 
 @pytest.mark.parametrize(

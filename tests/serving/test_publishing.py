@@ -194,11 +194,13 @@ def test_disk_that_is_full_after_the_rename(tmp_path, monkeypatch):
 EXPORTERS = textwrap.dedent(
     """
     import os, signal, sys
+    import tensorflow as tf
     from kgen import serving
-    from tests.serving.stand_in import StandIn
+    from tests.serving.stand_in import single
 
     def export_for_ever(base, moment):
-        model = StandIn()
+        bias = tf.Variable([1.0, 2.0, 3.0])
+        model = single(lambda x: {"y": x + bias})
         serving.export(model, base, check=False)
         rename = os.rename
 
@@ -255,8 +257,9 @@ def test_killed_exports_leave_whole_versions(tmp_path):
     assert publishing.list_versions(bases[3]) == [1, 2]
     for base in bases:
         last = publishing.list_versions(base)[-1]
-        seed = {"seed": np.array([[0, 1]], np.int32)}
-        assert serving.run_signatures(base / str(last), {"sample": seed})["sample"]
+        zero = {"x": np.zeros((1, 3), np.float32)}
+        outputs = serving.run_signatures(base / str(last), {"run": zero})["run"]
+        np.testing.assert_array_equal(outputs["y"], [[1, 2, 3]])
         # The next export works, and clears what the killed one left.
         following = serving.export(single(double), base, check=False)
         assert following.name == str(last + 1)
