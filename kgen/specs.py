@@ -440,17 +440,19 @@ def of_shape(shape):
 def x_and_y(data_spec):
     """The specs of x and of y, None where there is no y.
 
+    A list is read as a tuple: saving a model makes lists of the tuples among its arguments.
+
     Raises:
-        ValueError: if `data_spec` is a tuple of more than two.
+        ValueError: if `data_spec` is a tuple of none, or of more than two.
     """
-    if not isinstance(data_spec, tuple):
+    if not isinstance(data_spec, (tuple, list)):
         return data_spec, None
     if len(data_spec) not in (1, 2):
         raise ValueError(
             f"A data_spec is x, (x,) or (x, y), received {len(data_spec)} parts. Where x has "
             "several parts, nest them: ((a, b, c),)."
         )
-    return data_spec if len(data_spec) == 2 else (*data_spec, None)
+    return tuple(data_spec) if len(data_spec) == 2 else (*data_spec, None)
 
 
 def leaves(structure, role="x"):

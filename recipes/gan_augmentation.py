@@ -37,7 +37,7 @@ class Config(experiment.Flags):
     run_dir: str = "runs/gan_augmentation"
 
 
-TINY = Config(epochs=1, batch_size=500, num_generated=100, num_trees=2)
+TINY = Config(train_split="train[:500]", epochs=1, batch_size=250, num_generated=100, num_trees=2)
 
 
 def build(config):

@@ -55,6 +55,7 @@ class Config(experiment.RunFlags):
 
 TINY = Config(
     datasets="gaussian_ring",
+    models="unrolled,wgan_gp",
     hidden_units=8,
     batch_size=2_000,
     steps=2,

@@ -35,7 +35,15 @@ class Config(experiment.Flags):
     run_dir: str = "runs/simclr"
 
 
-TINY = Config(batch_size=500, epochs=1, supervised_steps=2, embedding_dim=32, projection_dim=16)
+TINY = Config(
+    train_split="train[:500]",
+    batch_size=250,
+    epochs=1,
+    supervised_steps=2,
+    stem_strides=2,
+    embedding_dim=32,
+    projection_dim=16,
+)
 
 
 def build(config):

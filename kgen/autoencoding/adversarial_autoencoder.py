@@ -83,16 +83,27 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
         latent_dim=8,
         encoder=convolutional_encoder,
         decoder=convolutional_decoder,
+        discriminator=dense_discriminator,
         likelihood=None,
         **kwargs,
     ):
-        """An adversarial autoencoder made for an image shape; see `VAE.for_images`."""
+        """An adversarial autoencoder with networks made for an image shape.
+
+        Args:
+            image_shape: `(height, width, channels)`, any of each.
+            latent_dim: int >= 1.
+            encoder: function `(image_shape, output_dim) -> keras.Model` from `kgen.networks`.
+            decoder: function `(latent_dim, output_shape) -> keras.Model` from `kgen.networks`.
+            discriminator: function `(latent_dim) -> keras.Model` to logits `(batch, 1)`.
+            likelihood: as for the class.
+            **kwargs: the class's other arguments.
+        """
         likelihood = likelihood or heads.Bernoulli()
         image_shape = checks.image_shape(image_shape)
         latent_dim = checks.positive_integer("latent_dim", latent_dim)
         params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))
         networks = encoder(image_shape, latent_dim), decoder(latent_dim, params_shape)
-        return cls(*networks, dense_discriminator(latent_dim), likelihood=likelihood, **kwargs)
+        return cls(*networks, discriminator(latent_dim), likelihood=likelihood, **kwargs)
 
     @property
     def generator_variables(self):
@@ -129,5 +140,5 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
         return self.decode(self.sample_latents(seeds))
 
     def sample_latents(self, seeds):
-        """One latent of p(z) a row of `seeds`, int32 `(num_samples, 2)`."""
+        """One latent of p(z) per row of `seeds`, int32 `(num_samples, 2)`."""
         return sample_rows(self.prior.distribution(), seeds)

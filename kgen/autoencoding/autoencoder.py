@@ -27,7 +27,7 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
             likelihood.params_size(image_shape))`.
         likelihood: head that makes p(x|z); `kgen.heads.Bernoulli()` by default. `Normal(scale=s)`
             gives the squared error.
-        corruption: a corruption of `kgen.autoencoding.parts.corruptions`, or None.
+        corruption: a corruption of `kgen.autoencoding`, such as `MaskingCorruption(0.3)`, or None.
         walkback_steps: int >= 1.
         **kwargs: `seed`, `name`, `dtype`.
 
@@ -69,7 +69,16 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
         likelihood=None,
         **kwargs,
     ):
-        """An autoencoder with networks made for an image shape; see `VAE.for_images`."""
+        """An autoencoder with networks made for an image shape.
+
+        Args:
+            image_shape: `(height, width, channels)`, any of each.
+            latent_dim: int >= 1.
+            encoder: function `(image_shape, output_dim) -> keras.Model` from `kgen.networks`.
+            decoder: function `(latent_dim, output_shape) -> keras.Model` from `kgen.networks`.
+            likelihood: as for the class.
+            **kwargs: the class's other arguments.
+        """
         likelihood = likelihood or heads.Bernoulli()
         image_shape = checks.image_shape(image_shape)
         params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))

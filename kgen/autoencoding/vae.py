@@ -32,8 +32,8 @@ class VAE(EvidenceBound, Sampling, Reconstruction, Interpolation, ObjectiveModel
         prior: p(z); by default `posterior.default_prior(latent_dim)`, a standard normal for
             posteriors over all of R^latent_dim.
         beta: float >= 0, weight of the KL (Higgins et al. 2017, eq. 4).
-        free_bits: float >= 0, nats a latent dimension below which the KL costs a constant; nats in
-            all where the posterior or the prior is no product over dimensions.
+        free_bits: float >= 0, nats per latent dimension below which the KL costs a constant; nats
+            in all where the posterior or the prior is no product over dimensions.
         kl_warmup_epochs: int >= 0; the weight of the KL grows linearly from 0 to `beta` over them.
             `fit` counts them from its `initial_epoch`.
         num_importance_samples: int >= 1, K above.

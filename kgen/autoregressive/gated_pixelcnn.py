@@ -14,7 +14,7 @@ class GatedPixelCNN(ConvolutionalPixels, ObjectiveModel):
     """Gated PixelCNN (van den Oord et al. 2016): two stacks without a blind spot, and gates.
 
         log p(x | y) = sum_i log p(x_i | x_1 .. x_{i-1}, y)      pixels in raster order
-        loss         = -log p(x | y)                             nats an image
+        loss         = -log p(x | y)                             nats per image
 
     A vertical stack sees all rows above, a horizontal one those and the row to the left. The label
     y shifts every gate.

@@ -25,14 +25,14 @@ class MADE(PixelByPixel, ObjectiveModel):
     `log_prob` and `evaluate` give the log of the mean of the K densities, which is a density: it
     sums to 1 over all images. Averaging the conditionals of different orders would give none. It
     costs K passes. `sample` draws the mask of a row first, with equal probabilities, then the
-    entries in its order; this is exact for p, and costs one conditional an entry, not one pass.
+    entries in its order; this is exact for p, and costs one conditional per entry, not one pass.
 
     `complete` without other orders draws a pixel given those before it, known or drawn: the exact
     conditional of p_k(unknown | known) if all known pixels come first (the upper rows), and not if
     some come later, which earlier ones then never see. With `order_agnostic` the order of a row's
     mask is changed to begin with the known pixels, so that all drawn ones see them: the exact
     conditional of the density with that order. But the weights know the orders of their training:
-    on binarized 8x8 digits a new order cost 10 nats an image more than a trained one with 16
+    on binarized 8x8 digits a new order cost 10 nats per image more than a trained one with 16
     orders, 0.6 nats with 1,024. With several masks k is drawn with equal probabilities here as
     well, not with those given the known pixels.
 
@@ -127,7 +127,7 @@ class MADE(PixelByPixel, ObjectiveModel):
         )
 
     def _draw_masks(self, uniforms):
-        """A mask a row, from the leading digits of its first uniform: the others are uniform too.
+        """One mask per row, from the leading digits of its first uniform; what is left is uniform.
 
         k = floor(K u),    u' = K u - k       are independent, u' uniform in (0, 1)
         """

@@ -22,11 +22,11 @@ class MultiScalePixelCNN(PixelByPixel, ObjectiveModel):
         x_s         every 2^s-th pixel of every 2^s-th row of x, s = 0 .. S - 1
         log p(x)    = log p(x_{S-1}) + sum_{s < S-1} log p(x_s | x_{s+1})
         p(x_s | x_{s+1}) = prod_i p(x_{s,i} | x_{s,1} .. x_{s,i-1}, x_{s+1}),   i not in x_{s+1}
-        loss        = -log p(x)                                             nats an image
+        loss        = -log p(x)                                             nats per image
 
     The first network models the smallest image. Each other one models the pixels that the smaller
-    image lacks, in raster order, given those before and the smaller image, which tells it the rough
-    of what is still to come. Each pixel is counted once: the likelihood is exact.
+    image lacks, in raster order, given those before and the smaller image, which tells it roughly
+    what is still to come. Each pixel is counted once: the likelihood is exact.
 
     To draw an image is to draw the smallest and then to complete the larger ones, each around the
     pixels of the one before. So the order of `complete` is from coarse to fine: a known pixel of

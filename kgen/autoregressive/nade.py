@@ -20,7 +20,7 @@ class NADE(PixelByPixel, ObjectiveModel):
 
     The entries come row by row, left to right, channel after channel; an entry is one channel of
     one pixel. A vector of n entries is an image of shape `(1, n, 1)`. A density and a sample both
-    cost O(D H) operations an image: the sum is a running one.
+    cost O(D H) operations per image: the sum is a running one.
 
     `complete` draws a pixel given the pixels before it, known or drawn: the exact conditional
     p(unknown | known) if all known pixels come first (the upper rows), and not if some come later.

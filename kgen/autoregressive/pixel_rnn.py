@@ -15,17 +15,17 @@ class PixelRNN(PixelByPixel, ObjectiveModel):
     """PixelRNN (van den Oord et al. 2016): an exact likelihood by two-dimensional LSTMs.
 
         p(x) = prod_i p(x_i | x_1, ..., x_{i-1})              in raster order
-        loss = -log p(x)                                      nats an image
+        loss = -log p(x)                                      nats per image
 
     The channels of a pixel are ordered R, G, B: by the network's masks where the likelihood is a
     product over channels, by the likelihood itself where it couples them.
 
     Sampling draws one pixel after the other, each from a pass of the whole network:
     `height * width` passes, times the channels where masks order them. A pass takes `height` steps
-    a layer (row) or `height + width` (diagonal), one after the other, so the time of a sample grows
-    with the square of the number of pixels: 16 images of 28 x 28 take the default networks about a
-    minute (row) or three (diagonal) on 2 CPU cores, longer than a server's usual deadline. Where
-    sampling must be fast, take a convolutional model.
+    per layer (row) or `height + width` (diagonal), one after the other, so the time of a sample
+    grows with the square of the number of pixels: 16 images of 28 x 28 take the default networks
+    about a minute (row) or three (diagonal) on 2 CPU cores, longer than a server's usual
+    deadline. Where sampling must be fast, take a convolutional model.
 
     Args:
         network: keras.Model from images `(batch, height, width, channels)` in [0, 1] to the
@@ -56,11 +56,11 @@ class PixelRNN(PixelByPixel, ObjectiveModel):
 
         Args:
             image_shape: `(height, width, channels)`, any of each.
+            likelihood: as for the class. With several channels one whose parameters lie channel by
+                channel (`Bernoulli`, `Categorical`), or one that couples the channels.
             network: function `(image_shape, params_size, channel_groups=) -> keras.Model`, by
                 default of Row LSTMs; `functools.partial(kgen.networks.pixel_rnn, kind="diagonal")`
                 has Diagonal BiLSTMs.
-            likelihood: as for the class. With several channels one whose parameters lie channel by
-                channel (`Bernoulli`, `Categorical`), or one that couples the channels.
             **kwargs: the class's other arguments.
         """
         image_shape = checks.image_shape(image_shape)

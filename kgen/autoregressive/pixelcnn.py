@@ -14,10 +14,10 @@ class PixelCNN(ConvolutionalPixels, ObjectiveModel):
     """PixelCNN (van den Oord et al. 2016): exact likelihood by masked convolutions.
 
         log p(x) = sum_i log p(x_i | x_1 .. x_{i-1})        pixels in raster order, channels R, G, B
-        loss     = -log p(x)                                nats an image
+        loss     = -log p(x)                                nats per image
 
     All conditionals come from one pass of a causal network. To draw an image they are needed one
-    after the other: the cached sampler computes one column of each layer a pixel.
+    after the other: the cached sampler computes one column of each layer per pixel.
 
     The stack of square masked convolutions never sees some pixels above and to the right: its blind
     spot. `GatedPixelCNN` has none.
@@ -26,7 +26,8 @@ class PixelCNN(ConvolutionalPixels, ObjectiveModel):
         network: functional keras.Model from images to the likelihood's parameters; see
             `kgen.networks.pixelcnn`.
         likelihood: head on levels; `kgen.heads.Categorical(256)` by default.
-        num_classes: int if the network takes labels as its second input, else None.
+        num_classes: int if the network takes labels as its second input, as a network of one's own
+            may, else None.
         **kwargs: `seed`, `name`, `dtype`.
 
     Raises:

@@ -14,7 +14,7 @@ class PixelCNNPlusPlus(ConvolutionalPixels, ObjectiveModel):
     """PixelCNN++ (Salimans et al. 2017): logistic mixtures over whole pixels, and a U-net.
 
         log p(x | y) = sum_i log p(x_i | x_1 .. x_{i-1}, y)      whole pixels in raster order
-        loss         = -log p(x | y)                             nats an image
+        loss         = -log p(x | y)                             nats per image
 
     p(x_i | .) is a mixture of discretized logistics whose channels are coupled, so that the network
     sees whole pixels and needs no order of the channels.

@@ -16,19 +16,20 @@ class BYOL(TwoViews, ObjectiveModel):
     """BYOL (Grill et al. 2020): predict what an average of oneself makes of the other view.
 
         p = predictor(projector(encoder(view)))
-        t = projector'(encoder'(view)),    w' <- momentum w' + (1 - ema_decay) w
+        t = projector'(encoder'(view)),    w' <- ema_decay w' + (1 - ema_decay) w
         loss = 2 - 2 cos(p_1, t_2) + 2 - 2 cos(p_2, t_1)
 
     Args:
         encoder: keras.Model from images to vectors.
         projector: keras.Model from these vectors to vectors.
         predictor: keras.Model from the projector's vectors to vectors of the same size.
-        ema_decay: float in [0, 1]; constant, where the paper lets it grow to 1.
+        ema_decay: float in [0, 1], of the targets' averaged weights; constant, where the paper
+            lets it grow to 1.
         **kwargs: `seed`, `name`, `dtype`.
 
     Raises:
-        ValueError: for networks that do not give vectors or do not fit, or a momentum outside
-            [0, 1].
+        ValueError: for networks that do not give vectors or do not fit, or an ema_decay
+            outside [0, 1].
 
     Batch normalization sees both views at once, where the paper normalizes each by itself: one pass
     over both costs less.

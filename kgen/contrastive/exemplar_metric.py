@@ -16,13 +16,13 @@ class ExemplarMetric(TwoViews, ObjectiveModel):
 
         z = normalized projector(encoder(view)),    loss_i = metric(all z, all images' numbers)_i
 
-    Where `ExemplarNetwork` keeps a weight vector an image, this compares the views of a batch, over
-    all replicas, by any loss of labelled embeddings: the number of the image is the label.
+    Where `ExemplarNetwork` keeps a weight vector per image, this compares the views of a batch,
+    over all replicas, by any loss of labelled embeddings: the number of the image is the label.
 
     Args:
         encoder: keras.Model from images to vectors.
         projector: keras.Model from these vectors to vectors.
-        metric: function `(embeddings, labels)` that gives one loss an example, such as
+        metric: function `(embeddings, labels)` that gives one loss per example, such as
             `semi_hard_triplet`, `all_pairs_margin_contrastive` or `labelled_nt_xent` of
             `kgen.losses.contrastive`. One's own is registered with
             `keras.saving.register_keras_serializable` to be saved.

@@ -16,7 +16,7 @@ class ExemplarNetwork(Encoded, ObjectiveModel):
         logits = W encoder(view) + b,    loss = -log softmax(logits)[index of the image]
 
     The classes' examples are views of one image: fit it on `(views, indices)`, for example
-    `kgen.data.one_view(kgen.data.from_arrays(images, numpy.arange(len(images))), augmentation)`.
+    `kgen.data.one_view(kgen.data.from_arrays((images, numpy.arange(len(images)))), augmentation)`.
     The weights grow with the images; the paper stops at 32,000.
 
     Args:

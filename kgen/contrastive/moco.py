@@ -17,7 +17,8 @@ class MoCo(TwoViews, ObjectiveModel):
     """Momentum Contrast (He et al. 2020): an image's other view among a queue of earlier ones.
 
         q = normalized projector(encoder(first view))
-        k = the same of the second view, by averaged weights: w' <- momentum w' + (1 - ema_decay) w
+        k = the same of the second view, by averaged weights w'
+        w' <- ema_decay w' + (1 - ema_decay) w
         loss = -log( exp(q . k / t) / (exp(q . k / t) + sum over the queue exp(q . n / t)) )
 
     After each step the keys of the batch, of all replicas, enter the queue and as many of the
@@ -27,7 +28,7 @@ class MoCo(TwoViews, ObjectiveModel):
         encoder: keras.Model from images to vectors.
         projector: keras.Model from these vectors to vectors.
         queue_size: int, a multiple of the batch size, over all replicas.
-        ema_decay: float in [0, 1].
+        ema_decay: float in [0, 1], of the averaged weights; the paper's momentum.
         temperature: float > 0, t.
         **kwargs: `seed`, `name`, `dtype`.
 

@@ -51,8 +51,8 @@ def image_grid(images, *, columns=None, padding=1):
 def sample_grid(model, *, num_samples=64, seed=0):
     """Draws a grid of `model.sample(num_samples, seed=seed)`.
 
-    A fixed seed shows the same latents at every epoch, so what changes is what was learned. A model
-    of labels, which draws its classes in turn, gets a column a class and whole rows.
+    A fixed seed shows the same latents at every epoch, so what changes is what was learned. A
+    label-conditional model, which draws its classes in turn, gets one column per class.
 
     Args:
         model: Model with the verb `sample`.
@@ -95,13 +95,13 @@ def reconstruction_grid(model, images):
 def completion_grid(model, images, labels=None, *, num_completions=4, known=0.5, seed=0):
     """Draws images, what is left of them, and how a model completes that.
 
-    A row an image: the image, its upper part with mid-gray below, `num_completions` completions.
+    One row per image: the image, its upper part with mid-gray below, `num_completions` completions.
 
     Args:
         model: Model with the verb `complete`.
         images: float32 array in [0, 1], shape `(num_images, height, width, channels)`.
-        labels: int32 array `(num_images,)` for a model of labels.
-        num_completions: Number of completions an image.
+        labels: int32 array `(num_images,)` for a label-conditional model.
+        num_completions: Number of completions per image.
         known: Share of the rows that is known, from the top.
         seed: Integer seed.
 

@@ -22,7 +22,7 @@ def latent_traversal(model, *, image=None, num_steps=9, limit=2.5, dims=None):
             through its code. By default through z = 0, the mean of a standard normal prior.
         num_steps: Images in a row.
         limit: Half the range of the traversal, in the latents' unit.
-        dims: Indices of the latents to move, one a row. By default all.
+        dims: Indices of the latents to move, one per row. By default all.
 
     Returns:
         uint8 array, shape `(grid_height, grid_width, channels)`.
@@ -50,11 +50,11 @@ def latent_traversal(model, *, image=None, num_steps=9, limit=2.5, dims=None):
 
 
 def interpolation_grid(model, *, num_paths=8, num_steps=10, seed=0):
-    """Draws paths between random latents, one a row.
+    """Draws paths between random latents, one per row.
 
     Args:
-        model: Model with `sample_latents` and `interpolate`, such as `kgen.GAN`. One of labels
-            draws its classes in turn.
+        model: Model with `sample_latents` and the verb `interpolate`, such as `kgen.GAN`. A
+            label-conditional one draws its classes in turn.
         num_paths: Rows.
         num_steps: Images in a row, both ends included.
         seed: Integer.
@@ -105,7 +105,7 @@ def latent_manifold(model, *, num_steps=20):
 
 
 def latent_scatter(model, images, labels, *, projection=None):
-    """Draws the codes of labelled images as points, one color a label, with a legend.
+    """Draws the codes of labelled images as points, one color per label, with a legend.
 
     The axes are the two latents if the model has two, else the first two principal components of
     these codes, each with its share of their variance; or the plane of `projection`. Principal
@@ -125,7 +125,7 @@ def latent_scatter(model, images, labels, *, projection=None):
 
     Raises:
         TypeError: If the model has neither verb.
-        ValueError: If there is not one label an image, there are fewer than two latents or images,
+        ValueError: If there is not one label per image, there are fewer than two latents or images,
             or `projection` gives other points.
     """
     import matplotlib
@@ -134,7 +134,7 @@ def latent_scatter(model, images, labels, *, projection=None):
     images, labels = np.asarray(images), np.asarray(labels)
     if labels.shape != images.shape[:1]:
         raise ValueError(
-            f"Expected one label an image, shape {images.shape[:1]}. Received {labels.shape}."
+            f"Expected one label per image, shape {images.shape[:1]}. Received {labels.shape}."
         )
     points, axis_names = _to_plane(codes_of(model, images), projection)
     names = np.unique(labels)

@@ -255,12 +255,8 @@ class BaseModel(keras.Model):
     def _gradient_loss(self, loss, sample_weight, penalties):
         """This replica's share of the mean over the global batch; Keras sums the shares."""
         num_replicas = tf.cast(self.distribute_strategy.num_replicas_in_sync, tf.float32)
+        self._check_weights(loss, sample_weight)
         if loss.shape.rank == 0:
-            if sample_weight is not None:
-                raise ValueError(
-                    f"{type(self).__name__} has one loss per batch, which sample weights cannot "
-                    "weigh: leave sample_weight out, or return one loss per example."
-                )
             return (tf.cast(loss, tf.float32) + penalties) / num_replicas
         values = tf.cast(loss, tf.float32)
         count = self._global_count(values)
@@ -268,31 +264,35 @@ class BaseModel(keras.Model):
             values *= tf.reshape(tf.cast(sample_weight, tf.float32), (-1,))
         return tf.reduce_sum(values) / count + penalties / num_replicas
 
+    def _check_weights(self, loss, sample_weight):
+        if loss.shape.rank == 0 and sample_weight is not None:
+            raise ValueError(
+                f"{type(self).__name__} has one loss per batch, which sample weights cannot weigh: "
+                "leave sample_weight out, or return one loss per example."
+            )
+
     def _global_count(self, values):
         count = tf.cast(tf.shape(values)[0], tf.float32)
         if self.distribute_strategy.num_replicas_in_sync > 1:
             count = tf.distribute.get_replica_context().all_reduce("SUM", count)
         return tf.maximum(count, 1.0)
 
-    def _minimize(self, optimizer, variables, objective, sample_weight=None, layers=None):
+    def _minimize(self, optimizer, variables, objective, sample_weight=None, penalties=None):
         """One update of `variables`; returns the terms."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
             terms = objective()
             checks.terms(self, terms)
-            penalties = self._penalties(layers)
+            penalties = self._penalties() if penalties is None else penalties()
             loss = self._gradient_loss(terms["loss"], sample_weight, penalties)
             loss = optimizer.scale_loss(loss)
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         optimizer.apply(gradients, variables)
         return {**terms, "loss": terms["loss"] + penalties}
 
-    def _penalties(self, layers=None):
+    def _penalties(self):
         """The losses that layers keep themselves, such as weight decay by a regularizer."""
-        losses = (
-            self.losses if layers is None else [loss for each in layers for loss in each.losses]
-        )
-        return tf.cast(sum(losses), tf.float32) if losses else 0.0
+        return tf.cast(sum(self.losses), tf.float32) if self.losses else 0.0
 
     def _track(self, terms, x, sample_weight=None):
         """Update the running means; a term of the whole batch counts once per example."""
@@ -336,8 +336,9 @@ class BaseModel(keras.Model):
         )
         if is_new or wants_batch:
             first, x = data.see_first(x)
-            seen = keras.utils.unpack_x_y_sample_weight(first) if first is not x else (x, y)
-            batch = data.check(self, *seen[:2], batch_size=batch_size)
+            is_batch = first is not x
+            seen = keras.utils.unpack_x_y_sample_weight(first) if is_batch else (x, y)
+            batch = data.check(self, *seen[:2], batch_size=batch_size, is_batch=is_batch)
         if isinstance(x, tf.data.Dataset):
             self._last_data = weakref.ref(x)
         if kwargs.get("validation_data") is not None:
@@ -357,8 +358,10 @@ class BaseModel(keras.Model):
         """Keras' `evaluate`: means of the terms, in nats per example where they are likelihoods."""
         if "_use_cached_eval_dataset" not in kwargs:
             first, x = data.see_first(x)
-            seen = keras.utils.unpack_x_y_sample_weight(first) if first is not x else (x, y)
-            data.check(self, *seen[:2], batch_size=kwargs.get("batch_size"), training=False)
+            is_batch = first is not x
+            seen = keras.utils.unpack_x_y_sample_weight(first) if is_batch else (x, y)
+            size = kwargs.get("batch_size")
+            data.check(self, *seen[:2], batch_size=size, is_batch=is_batch, training=False)
         return super().evaluate(x, y, **kwargs)
 
     def predict(self, x, batch_size=None, **kwargs):

@@ -10,21 +10,22 @@ import tensorflow as tf
 from kgen import checks, specs
 
 
-def check(model, x, y=None, *, batch_size=None, training=True):
+def check(model, x, y=None, *, batch_size=None, is_batch=False, training=True):
     """Check the data that `fit` or `evaluate` was given, before any step.
 
     Arrays are checked whole, data sets and `PyDataset`s by their first batch. Distributed data sets
-    pass: reading them would consume them. A model without a `data_spec` is not checked.
+    pass: reading them would consume them. Of a model without a `data_spec`, the size is checked.
 
     Args:
         model: a kgen model.
-        x: what `fit` received as `x`; a generator's first batch as the tuple that it gave.
-        y: what `fit` received as `y`.
+        x: what `fit` received as `x`, or the x of a generator's first batch.
+        y: what `fit` received as `y`, or the y of that batch.
         batch_size: int or None.
+        is_batch: bool, whether x and y are one batch of many, whatever `batch_size` says.
         training: bool; evaluation takes no slices of a batch.
 
     Returns:
-        The batch that was looked at, `(x, y)`, or None.
+        The first batch, `(x, y)`, or None.
 
     Raises:
         ValueError: for empty data, another structure than `data_spec`, a wrong rank, size, dtype or
@@ -32,9 +33,21 @@ def check(model, x, y=None, *, batch_size=None, training=True):
             target that the model does not use, and what its `check_batch` refuses.
     """
     batch = _peek(x, y)
-    if batch is None or model.data_spec is None:
-        return batch
+    if batch is None:
+        return None
     values, targets = batch
+    is_whole = not (is_batch or isinstance(x, (tf.data.Dataset, keras.utils.PyDataset)))
+    if model.data_spec is not None:
+        _check_parts(model, values, targets, several_classes=is_whole and training)
+    count = len(keras.tree.flatten(values)[0])
+    if count == 0:
+        raise ValueError("The data set is empty: x has no rows.")
+    size = min(batch_size or 32, count) if is_whole else count
+    model.check_batch(values, targets, size=size, count=count, training=training)
+    return keras.tree.map_structure(lambda part: None if part is None else part[:size], batch)
+
+
+def _check_parts(model, values, targets, *, several_classes):
     x_spec, y_spec = specs.x_and_y(model.data_spec)
     found = _matched(model, "x", x_spec, values, _hint(x_spec, y_spec, values, targets))
     if y_spec is not None:
@@ -50,15 +63,10 @@ def check(model, x, y=None, *, batch_size=None, training=True):
         raise ValueError(
             f"{type(model).__name__} takes as many rows in each part, received {lengths}."
         )
-    is_whole = not isinstance(x, (tf.data.Dataset, keras.utils.PyDataset))
-    count = next(iter(lengths.values()))
-    if is_whole and training:
+    if several_classes:
         for _, spec, value in found:
             if isinstance(spec, specs.Labels):
                 checks.several_classes(value)
-    size = min(batch_size or 32, count) if is_whole else count
-    model.check_batch(values, targets, size=size, count=count, training=training)
-    return keras.tree.map_structure(lambda part: None if part is None else part[:size], batch)
 
 
 def check_prediction(model, x):
@@ -68,7 +76,8 @@ def check_prediction(model, x):
         return
     values, targets = batch
     spec = model.predict_spec
-    if isinstance(spec, tuple) and not isinstance(values, (tuple, list)) and targets is not None:
+    has_parts = isinstance(spec, (tuple, list))
+    if has_parts and not isinstance(values, (tuple, list)) and targets is not None:
         values = (values, targets)
     for role, part, value in _matched(model, "x", spec, values, _hint(spec, None, values, None)):
         part.check(value, role)
@@ -126,14 +135,14 @@ def _matched(model, role, spec, values, hint=""):
 
 def _hint(x_spec, y_spec, values, targets):
     """What to do where x has another structure, as far as it can be guessed."""
-    if not isinstance(x_spec, tuple):
+    if not isinstance(x_spec, (tuple, list)):
         is_pair = isinstance(values, (tuple, list)) and len(values) == 2
         if is_pair and y_spec is not None and targets is None:
             return " Give x and y as two arguments, or a data set of pairs (x, y)."
         return ""
     if hasattr(values, "ndim") and getattr(targets, "ndim", None) == values.ndim:
         return " A bare pair is read as (x, y): give ((first, second),)."
-    is_views = len(x_spec) > 1 and len(set(x_spec)) == 1
+    is_views = len(x_spec) > 1 and all(part == x_spec[0] for part in x_spec)
     if is_views and isinstance(x_spec[0], specs.Images):
         return " Make views with kgen.data.views(dataset, [augmentation, ...])."
     return ""

@@ -155,7 +155,7 @@ class GameModel(BaseModel):
                     self.player_variables(player),
                     lambda player=player, x=x, y=y: self.player_objective(player, x, y, True),
                     sample_weight,
-                    self._layers_of(player),
+                    lambda player=player: self._penalties(player),
                 )
                 terms = _named(player, terms)
                 self._track(terms, x, sample_weight)
@@ -184,14 +184,21 @@ class GameModel(BaseModel):
 
         return [keras.tree.map_structure(cut(step), data) for step in range(num_slices)]
 
-    def _layers_of(self, player):
-        """The layers whose own losses are this player's: those that hold some of its weights."""
+    def _penalties(self, player):
+        """What regularizers ask of one player: those of its weights, and of its layers' outputs."""
         own = {id(variable) for variable in self.player_variables(player)}
-        return [
-            layer
+        losses = [
+            loss
             for layer in self.layers
             if any(id(variable) in own for variable in layer.trainable_variables)
+            for loss in layer.losses
         ]
+        losses += [
+            weight.regularizer(weight)
+            for weight in self._trainable_variables
+            if id(weight) in own and weight.regularizer is not None
+        ]
+        return tf.cast(sum(losses), tf.float32) if losses else 0.0
 
     def test_step(self, data):
         """The running means of all players' terms, with `training=False`."""
@@ -200,7 +207,8 @@ class GameModel(BaseModel):
         found = {player: self.player_objective(player, x, y) for player in self.players}
         for player, terms in found.items():
             checks.terms(self, terms)
-            terms = {**terms, "loss": terms["loss"] + self._penalties(self._layers_of(player))}
+            self._check_weights(terms["loss"], sample_weight)
+            terms = {**terms, "loss": terms["loss"] + self._penalties(player)}
             self._track(_named(player, terms), x, sample_weight)
         return self._results()
 

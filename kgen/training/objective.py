@@ -93,5 +93,6 @@ class ObjectiveModel(BaseModel):
         terms = self.objective(x, y, training=False)
         checks.terms(self, terms)
         checks.no_missing_terms(self, terms)
+        self._check_weights(terms["loss"], sample_weight)
         self._track({**terms, "loss": terms["loss"] + self._penalties()}, x, sample_weight)
         return self._results()

@@ -13,14 +13,16 @@ class EvidenceBound:
 
     For models of `p(x) = E_{p(z)} p(x|z)` with an encoder for q(z|x).
 
-    Such a model has an `encoder` from images to the posterior's parameters, calls `_set_bound` in
-    its constructor and defines
+    Such a model has an `encoder` from examples to the posterior's parameters, `posterior`, `prior`
+    and `latent_dim`, and defines
 
         _log_likelihood(images, latents, training=False)
             log p(x|z): float32 `(batch,)`, nats, from as many images as latents
     """
 
     terms = ("loss", "elbo", "reconstruction", "kl")
+    beta, free_bits = 1.0, 0.0
+    kl_warmup_epochs, num_importance_samples = 0, 1
 
     def _set_bound(
         self, posterior, prior, *, beta, free_bits, kl_warmup_epochs, num_importance_samples
@@ -83,7 +85,7 @@ class EvidenceBound:
         posterior = self.posterior(self.encoder(x, training=training))
         latents = posterior.sample(num_samples, seed=seed)
         flat = tf.reshape(latents, (-1, self.latent_dim))
-        repeated = tf.reshape(tf.repeat(x[None], num_samples, axis=0), (-1, *self.image_shape))
+        repeated = tf.reshape(tf.repeat(x[None], num_samples, axis=0), (-1, *x.shape[1:]))
         log_likelihood = self._log_likelihood(repeated, flat, training)
         log_ratio = self.prior_distribution().log_prob(latents) - posterior.log_prob(latents)
         return tf.reshape(log_likelihood, tf.shape(log_ratio)), log_ratio

@@ -68,6 +68,15 @@ class Interpolation(Decoding):
         return self._decode_path(self._point_between, start, end, num_steps, conditions)
 
     def _decode_path(self, between, start, end, num_steps, conditions):
+        start, end = self._checked_ends(start, end, num_steps)
+        steps = [
+            self.decode(between(start, end, tf.fill(tf.shape(start)[:1], weight)), **conditions)
+            for weight in tf.unstack(tf.linspace(0.0, 1.0, num_steps))
+        ]
+        return tf.stack(steps, axis=1)
+
+    def _checked_ends(self, start, end, num_steps):
+        """Both ends as float32 tensors, or ValueError for what is no batch of latents."""
         checks.integer_at_least("num_steps", num_steps, 2)
         start, end = (tf.convert_to_tensor(each, tf.float32) for each in (start, end))
         for name, latents in (("start", start), ("end", end)):
@@ -76,11 +85,7 @@ class Interpolation(Decoding):
                     f"{name}: expected latents (batch, {self.latent_dim}), received "
                     f"{tuple(latents.shape)}. Images are encoded first: model.encode(images)."
                 )
-        steps = [
-            self.decode(between(start, end, tf.fill(tf.shape(start)[:1], weight)), **conditions)
-            for weight in tf.unstack(tf.linspace(0.0, 1.0, num_steps))
-        ]
-        return tf.stack(steps, axis=1)
+        return start, end
 
     def _point_between(self, start, end, weight):
         """Points between latents, all `(batch, latent_dim)`, with `weight` float32 `(batch,)`."""

@@ -217,6 +217,7 @@ def test_one_class_alone_is_no_training_set(kind):
     model.evaluate(x, ones, verbose=0)
     model.fit(x, LABELS, validation_data=(x, ones), verbose=0)
     model.fit(tf.data.Dataset.from_tensor_slices((x, ones)).batch(16), verbose=0)
+    model.fit(((x, ones) for _ in range(2)), steps_per_epoch=2, verbose=0)
 
 
 @pytest.mark.parametrize(

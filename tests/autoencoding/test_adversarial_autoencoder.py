@@ -47,6 +47,6 @@ def test_an_undecided_discriminator():
 
 def test_players_own_their_weights():
     model = build()
-    players = [*model.generator_variables, *model.discriminator_variables]
+    players = [v for player in model.players for v in model.player_variables(player)]
     assert {id(v) for v in players} == {id(v) for v in model.trainable_variables}
     assert len(players) == len(model.trainable_variables)

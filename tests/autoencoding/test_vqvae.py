@@ -42,7 +42,14 @@ def test_terms(model, training):
     np.testing.assert_allclose(terms["reconstruction"], reconstruction, rtol=1e-5)
     np.testing.assert_allclose(terms["commitment"], commitment, rtol=1e-4)
     np.testing.assert_allclose(terms["loss"], reconstruction + 0.7 * commitment, rtol=1e-5)
-    assert terms["perplexity"].shape == (3,)
+    # Of the batch, not of an image.
+    use = (
+        np.bincount(np.argmin(distances, axis=-1).ravel(), minlength=NUM_CODES)
+        / distances[..., 0].size
+    )
+    entropy = -sum(share * np.log(share) for share in use if share)
+    np.testing.assert_allclose(terms["perplexity"], np.exp(entropy), rtol=1e-5)
+    assert terms["perplexity"].shape == ()
 
 
 def test_perplexity(model):

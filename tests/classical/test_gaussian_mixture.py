@@ -59,8 +59,10 @@ def test_equal_to_scikit_learn(covariance, theirs, offset):
     if theirs == "diag":
         covariances = np.stack([np.diag(row) for row in covariances])
     np.testing.assert_allclose(model.covariances, covariances, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(model.log_prob(x), expected.score_samples(x), rtol=1e-5, atol=1e-5)
-    shares = expected.predict_proba(x)
+    np.testing.assert_allclose(
+        model.log_prob(x), expected.score_samples(x.astype(np.float64)), rtol=1e-5, atol=1e-5
+    )
+    shares = expected.predict_proba(x.astype(np.float64))
     np.testing.assert_allclose(model.responsibilities(x), shares, atol=1e-5)
 
 

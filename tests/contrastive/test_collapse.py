@@ -1,12 +1,13 @@
 """SimSiam without its stopped gradient collapses, and the online probe says so."""
 
 import contextlib
+import functools
 
 import keras
 import pytest
 
 import kgen
-from kgen import callbacks, data
+from kgen import callbacks, data, networks
 
 
 @pytest.mark.parametrize("stop_gradient", [True, False])
@@ -19,7 +20,13 @@ def test_the_online_probe_sees_a_collapse(stop_gradient):
     )
     held_out = data.load("digits", "train[1280:]", labels=True)
     probe = callbacks.OnlineProbe(held_out, data.load("digits", "test", labels=True), every=6)
-    model = kgen.SimSiam.for_images(shape, stop_gradient=stop_gradient)
+    model = kgen.SimSiam.for_images(
+        shape,
+        encoder=functools.partial(networks.contrastive_encoder, filters=(16, 32)),
+        embedding_dim=32,
+        projection_dim=64,
+        stop_gradient=stop_gradient,
+    )
     model.compile(keras.optimizers.Adam(2e-3))
     # Any warning of a healthy run is an error.
     seen = contextlib.nullcontext()

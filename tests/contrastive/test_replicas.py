@@ -58,7 +58,6 @@ MODELS = {
     "vicreg": lambda: kgen.VICReg(
         *parts(), invariance_weight=1.0, variance_weight=2.0, covariance_weight=0.5
     ),
-    "exemplar_triplet": lambda: kgen.ExemplarMetric(*parts()),
     "exemplar_nt_xent": lambda: kgen.ExemplarMetric(*parts(), metric=losses.labelled_nt_xent),
     "npid": lambda: kgen.NPID(*parts(), COUNT, bank_momentum=0.3, temperature=0.2),
     "cpc": cpc,

@@ -60,6 +60,7 @@ def test_a_cache_of_another_training_or_a_torn_one_is_not_used(folders, tmp_path
         return 0.5
 
     monkeypatch.setattr(extractors, "_train", train)
+    monkeypatch.setattr(extractors, "_FILTERS", (2,))
     options = dict(data_dir=folders["data_dir"], cache_dir=tmp_path)
     classifier_features("digits", **options)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["digits.json", "digits.keras"]
@@ -91,7 +92,12 @@ def generators():
     ]
 
 
-def test_training_depends_on_its_seed_alone_and_leaves_the_global_ones(folders, tmp_path):
+def test_training_depends_on_its_seed_alone_and_leaves_the_global_ones(
+    folders, tmp_path, monkeypatch
+):
+    # Tracing a step takes most of the time: one convolution in place of two.
+    monkeypatch.setattr(extractors, "_FILTERS", (8,))
+
     def train(global_seed, seed=0):
         keras.utils.set_random_seed(global_seed)
         keras.config.set_dtype_policy("mixed_float16")
@@ -120,9 +126,8 @@ def test_training_depends_on_its_seed_alone_and_leaves_the_global_ones(folders, 
 
 
 def test_images_of_another_size(folders, tmp_path):
-    result = classifier_features(
-        "digits", cache_dir=tmp_path, data_dir=folders["data_dir"], image_shape=(16, 12, 1)
-    )
+    options = dict(epochs=2, cache_dir=tmp_path, data_dir=folders["data_dir"])
+    result = classifier_features("digits", image_shape=(16, 12, 1), **options)
     assert result.extractor.input_shape == (None, 16, 12, 1)
     assert result.test_accuracy > 0.95
     assert "resized to 16x12" in result.extractor.protocol

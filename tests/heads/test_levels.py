@@ -216,7 +216,8 @@ def test_temperature_divides_logits_and_multiplies_scales(head):
     assert (index != index_of(head, draw(head, params, uniforms))).mean() > 0.02
 
 
-@pytest.mark.parametrize("head", HEADS, ids=repr)
+# One of each way to draw: XLA takes its time.
+@pytest.mark.parametrize("head", [HEADS[1], HEADS[4], HEADS[5]], ids=repr)
 def test_the_same_in_a_loop_under_xla(head):
     """A `tf.while_loop` over draws, of a batch that is unknown when it is traced."""
     params = random_params(head, 3)

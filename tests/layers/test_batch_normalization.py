@@ -30,8 +30,11 @@ def images(shape=(6, 5, 4, 3), dtype=np.float32):
     return tf.constant((values * [1.0, 2.0, 0.5] + [0.0, 3.0, -1.0]).astype(dtype))
 
 
-@pytest.mark.parametrize("kwargs", [{}, dict(scale=False, center=False), dict(epsilon=0.1)])
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    ("kwargs", "jit_compile"),
+    [({}, False), (dict(scale=False, center=False), False), (dict(epsilon=0.1), True)],
+    ids=str,
+)
 def test_outputs_statistics_and_gradients_are_those_of_keras(kwargs, jit_compile):
     x = images()
     weights = tf.constant(np.random.default_rng(2).normal(size=x.shape).astype(np.float32))

@@ -87,9 +87,9 @@ def test_skewing_is_figure_3_and_can_be_undone(shape):
 
 def test_gradients():
     layer = DiagonalBiLSTM(3, channel_groups=3, dtype="float64")
-    layer.build((None, 3, 4, 3))
+    layer.build((None, 2, 3, 3))
     by_hand.random_weights(layer)
-    by_hand.check_gradients(layer, (3, 4, 3))
+    by_hand.check_gradients(layer, (2, 3, 3))
 
 
 def test_mixed_precision():

@@ -69,9 +69,9 @@ def test_sees_the_triangle_and_nothing_else(kernel_size, groups):
 
 def test_gradients():
     layer = RowLSTM(3, channel_groups=3, dtype="float64")
-    layer.build((None, 3, 4, 3))
+    layer.build((None, 2, 3, 3))
     by_hand.random_weights(layer)
-    by_hand.check_gradients(layer, (3, 4, 3))
+    by_hand.check_gradients(layer, (2, 3, 3))
 
 
 def test_mixed_precision():

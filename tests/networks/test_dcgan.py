@@ -10,7 +10,6 @@ from kgen.layers import SpectralNormalization
 from kgen.networks import dcgan_discriminator, dcgan_generator
 
 SHAPES = [(5, 6, 1), (8, 8, 3), (7, 1, 2), (1, 1, 1)]
-every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 SMALL = dict(filters=(3, 2), kernel_size=3)
 
 
@@ -27,8 +26,11 @@ def of_kind(network, kind):
     return [layer for layer in found if isinstance(getattr(layer, "layer", layer), kind)]
 
 
-@every_shape
-@pytest.mark.parametrize("normalization", ["batch", "layer", None])
+@pytest.mark.parametrize(
+    ("shape", "normalization"),
+    list(zip(SHAPES, ["batch", "layer", None, "batch"], strict=True)),
+    ids=str,
+)
 def test_any_shape(shape, normalization, plain_model):
     generator = dcgan_generator(3, shape, **SMALL, normalization=normalization)
     made = plain_model(generator, latents(), shape)

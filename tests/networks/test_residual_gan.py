@@ -10,7 +10,6 @@ from kgen.layers import SpectralNormalization
 from kgen.networks import residual_discriminator, residual_generator
 
 SHAPES = [(5, 6, 1), (8, 8, 3), (7, 1, 2)]
-every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
 def latents(count=4, dim=3):
@@ -25,8 +24,9 @@ def of_kind(network, kind):
     return [layer for layer in network.layers if isinstance(layer, kind)]
 
 
-@every_shape
-@pytest.mark.parametrize("normalization", ["batch", "layer", None])
+@pytest.mark.parametrize(
+    ("shape", "normalization"), list(zip(SHAPES, ["batch", "layer", None], strict=True)), ids=str
+)
 def test_any_shape(shape, normalization, plain_model):
     generator = residual_generator(3, shape, filters=2, normalization=normalization)
     made = plain_model(generator, latents(), shape)

@@ -13,7 +13,7 @@ def _cells(grid, rows, columns, height=4, width=5, padding=1):
     ]
 
 
-def test_traversal_moves_one_latent_a_row():
+def test_traversal_moves_one_latent_per_row():
     grid = plots.latent_traversal(Linear(3), num_steps=5, limit=2.0)
     for row, cells in enumerate(_cells(grid, 3, 5)):
         for step, value in enumerate(np.linspace(-2, 2, 5)):
@@ -83,7 +83,7 @@ def test_scatter_takes_any_number_of_classes(num_classes):
 
 def test_scatter_refuses_what_it_cannot_draw():
     images = np.zeros((3, 4, 5, 1), np.float32)
-    with pytest.raises(ValueError, match="one label an image"):
+    with pytest.raises(ValueError, match="one label per image"):
         plots.latent_scatter(Linear(2), images, [1, 2])
     with pytest.raises(ValueError, match="at least 2 latents"):
         plots.latent_scatter(Linear(1), images, [1, 2, 3])

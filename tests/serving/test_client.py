@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from kgen import serving
-from kgen.serving import client as client_module
 from kgen.seeds import seed_rows
+from kgen.serving import client as client_module
 from kgen.serving import inputs
 from kgen.serving.transport import Signature, Tensor
 from tests.serving.scripted_server import Script, fail, grpc_server, rest_server

@@ -21,7 +21,7 @@ class Corruption:
 
 @keras.saving.register_keras_serializable(package="kgen")
 class GaussianCorruption(Corruption):
-    """x~ = clip(x + stddev * eps, 0, 1), eps ~ N(0, 1), one draw a pixel and channel.
+    """x~ = clip(x + stddev * eps, 0, 1), eps ~ N(0, 1), one draw per pixel and channel.
 
     Clipping keeps pixels in [0, 1]; Vincent et al. 2010, section 3.5, does not clip.
     """
@@ -37,7 +37,7 @@ class GaussianCorruption(Corruption):
 
 @keras.saving.register_keras_serializable(package="kgen")
 class MaskingCorruption(Corruption):
-    """x~ = 0 with probability `rate`, else x; one draw a pixel and channel.
+    """x~ = 0 with probability `rate`, else x; one draw per pixel and channel.
 
     Reference: Vincent et al. 2010, "Stacked Denoising Autoencoders", section 3.5.
     """
@@ -53,7 +53,7 @@ class MaskingCorruption(Corruption):
 
 @keras.saving.register_keras_serializable(package="kgen")
 class SaltAndPepperCorruption(Corruption):
-    """x~ = 0 or 1, each with probability `rate / 2`, else x; one draw a pixel and channel.
+    """x~ = 0 or 1, each with probability `rate / 2`, else x; one draw per pixel and channel.
 
     Reference: Vincent et al. 2010, "Stacked Denoising Autoencoders", section 3.5.
     """

@@ -74,7 +74,7 @@ class CachedSampler:
         batch = tf.shape(images)[0]
         run = _Run(self.plan, others, width)
         temperature = temperature[:, None]
-        # All that is known of a pixel beforehand in one array, pixels first: one read a pixel.
+        # All that is known of a pixel beforehand in one array, pixels first: one read per pixel.
         pixels = tf.concat([images, tf.cast(known, tf.float32)[..., None], uniforms], axis=-1)
         pixels = tf.transpose(pixels, (1, 2, 0, 3))
         sizes = [channels, 1, uniforms.shape[-1]]

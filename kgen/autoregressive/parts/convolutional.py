@@ -46,5 +46,5 @@ class ConvolutionalPixels(PixelByPixel):
 
 
 def num_passes(likelihood, image_shape):
-    """How often a pixel is computed: once a channel if the network has to order the channels."""
+    """How often a pixel is computed: once per channel if the network has to order the channels."""
     return 1 if likelihood.couples_channels else image_shape[-1]

@@ -3,11 +3,11 @@
 Each tensor of the network is of one of three kinds:
 
     GIVEN   known before the first pixel: labels, another network's maps, what follows from them
-    ROW     a function of the rows above: what `RowConv2D` gives; computed once a row
-    PIXEL   a function of earlier pixels; computed once a pixel
+    ROW     a function of the rows above: what `RowConv2D` gives; computed once per row
+    PIXEL   a function of earlier pixels; computed once per pixel
 
 A `CausalConv2D` on PIXEL inputs is the sum of two parts: what the rows above give, a convolution
-once a row, and what the pixels to the left give, a matrix product once a pixel. ROW tensors and
+once per row, and what the pixels to the left give, a matrix product once per pixel. ROW tensors and
 these parts from above are the plan's row parts.
 
 Behind strides a tensor has a `scale` of 2, 4, ...: it exists only at rows and columns that `scale`
