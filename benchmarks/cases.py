@@ -11,29 +11,22 @@ import numpy as np
 # A rival of a family is `rivals/<library>_<family>.py`, or `rivals/<library>.py` for all families.
 LIBRARIES = ("kgen", "keras", "torch", "pythae", "lightly")
 OF_TENSORFLOW = ("kgen", "keras")
-SPELLED = {"torch": "PyTorch", "pythae": "Pythae"}
+RIVALS = pathlib.Path(__file__).parent / "rivals"
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One model to train.
-
-    Attributes:
-        family: str.
-        networks: a name of `rivals.kgen.NETWORKS`.
-        with_xla: whether to train it through XLA as well; on CPUs that slows convolutions down. On
-            a GPU each case is trained with XLA and without.
-        num_levels: how many values a pixel can take.
-        torch_goal: what kgen's speed over that of the fastest PyTorch is to reach.
-        mixed_precision: float16 on a GPU, bfloat16 on a CPU.
-    """
+    """One model to train; `networks` is a name of `rivals.kgen.NETWORKS`."""
 
     family: str
     networks: str
+    # Through XLA as well, which slows convolutions down on CPUs; on a GPU each case is.
     with_xla: bool = False
     latent_dim: int = 16
     batch_size: int = 128
+    # Values of a pixel.
     num_levels: int = 2
+    # What kgen's speed over that of the fastest PyTorch is to reach.
     torch_goal: float = 1.0
     mixed_precision: bool = False
 
@@ -55,41 +48,30 @@ class LeftOut(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """One way to train a model.
-
-    Attributes:
-        name: str.
-        make: function without arguments, which builds the model and returns `train`. `train()`
-            passes once over the images and returns when all steps are done.
-        own_way: whether it is the loop that the library gives or its documentation shows, not one
-            that was tuned by hand.
-        same_work: bool; if not, it has no goal.
-        compiled: whether `torch.compile` takes part, whose compiler lives in the process.
-        library: one of `LIBRARIES`, which `contenders` fills in.
-    """
+    """One way to train a model: `make` builds it and returns `train`, a pass over the images."""
 
     name: str
     make: Callable
+    # The loop that the library gives or its documentation shows, not one tuned by hand.
     own_way: bool = False
+    # If not, it has no goal.
     same_work: bool = True
+    # By `torch.compile`, whose compiler lives in the process.
     compiled: bool = False
+    # One of `LIBRARIES`, which `contenders` fills in.
     library: str = ""
 
 
 def trains(library, family):
-    return _file(library, family) is not None
-
-
-def _file(library, family):
-    folder = pathlib.Path(__file__).parent / "rivals"
+    """The name of a library's file for a family, or None."""
     names = (library, f"{library}_{family}")
-    return next((name for name in names if (folder / f"{name}.py").exists()), None)
+    return next((name for name in names if (RIVALS / f"{name}.py").exists()), None)
 
 
 def rival(library, family):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return importlib.import_module(f"benchmarks.rivals.{_file(library, family)}")
+        return importlib.import_module(f"benchmarks.rivals.{trains(library, family)}")
 
 
 def why_missing(library, family):

@@ -94,12 +94,8 @@ def start(config):
 
 
 def description():
-    versions = dict.fromkeys(PACKAGES)
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            pass
+    installed = importlib.metadata.distributions()
+    versions = {one.name.lower().replace("_", "-"): one.version for one in installed}
     model = re.search(r"model name\s*:\s*(.+)", pathlib.Path("/proc/cpuinfo").read_text())
     return dict(
         processor=model[1] if model else platform.machine(),
@@ -107,7 +103,7 @@ def description():
         gpu=gpu_name(),
         load_before=round(os.getloadavg()[0], 2),
         python=platform.python_version(),
-        versions=versions,
+        versions={package: versions.get(package) for package in PACKAGES},
     )
 
 
@@ -188,13 +184,11 @@ def obstacle_after(config, before):
 
 
 def seconds_of_turns(work, rounds, on_failure=None, pause=0.0):
-    """Seconds of each turn: name -> one list per round.
+    """Seconds of each turn of `work`, functions by name: name -> one list per round.
 
-    Args:
-        work: dict of name to a function without arguments.
-        rounds: for each round its groups of names, in order. Garbage is collected before a group.
-        on_failure: called with a name and its exception; the others go on without it.
-        pause: seconds before a group, in which the threads of the last one go to sleep.
+    A round is a list of groups of names. Garbage is collected before each group, after a pause in
+    which the threads of the last one go to sleep. After `on_failure(name, exception)` the others go
+    on without it.
     """
     seconds = {name: [] for name in work}
     for groups in rounds:
@@ -262,14 +256,8 @@ def spread(values, digits=1, width=6, range_width=0):
 def verdict(found, goal, of, *, at_most=False, wide=WIDE_SPREAD, why_not=""):
     """Whether a goal is met, or why nobody can say.
 
-    Args:
-        found: `(low, median, high)` of what was measured.
-        goal: what is to be reached, or with `at_most` not to be exceeded.
-        of: what low and high are, such as "quartiles".
-        at_most: bool.
-        wide: share of the median beyond which the range says nothing, if it is wider than from the
-            goal as well.
-        why_not: an obstacle, which forbids a verdict.
+    What was measured is `(low, median, high)`, `of` what low and high are, such as "quartiles". A
+    range says nothing if it is wider than a share of the median and than it is from the goal.
     """
     low, middle, high = found
     if why_not:
@@ -380,15 +368,10 @@ def path(config, free=(), *, spoiled=False, finished=True):
     settings = [field for field in dataclasses.fields(config) if field.name not in free]
     if config.output:
         return config.output
-    for is_of, kind in (
-        (config.quick, "quick"),
-        (not finished, "unfinished"),
-        (spoiled, "spoiled"),
-        (any(getattr(config, f.name) != f.default for f in settings), "other_settings"),
-    ):
-        if is_of:
-            return f"runs/benchmarks/{kind}.json"
-    return COMMITTED
+    others = any(getattr(config, field.name) != field.default for field in settings)
+    kinds = dict(quick=config.quick, unfinished=not finished, spoiled=spoiled, others=others)
+    kind = next((kind for kind, is_of in kinds.items() if is_of), None)
+    return f"runs/benchmarks/{kind}.json" if kind else COMMITTED
 
 
 def part(name, machine, mixed_precision=False):
@@ -408,8 +391,8 @@ def update(output, section, part, content):
     """Replace one part of one section of a JSON file; floats have four significant digits."""
     output = pathlib.Path(output)
     everything = json.loads(output.read_text()) if output.exists() else {}
-    parts = {**everything.get(section, {}), part: rounded(content)}
-    everything[section] = dict(sorted(parts.items()))
+    rounded = json.loads(json.dumps(content), parse_float=lambda text: float(f"{float(text):.4g}"))
+    everything[section] = dict(sorted({**everything.get(section, {}), part: rounded}.items()))
     write(output, json.dumps(dict(sorted(everything.items())), indent=2) + "\n")
 
 
@@ -420,11 +403,3 @@ def write(output, text):
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     partial.write_text(text)
     partial.replace(output)
-
-
-def rounded(content):
-    if isinstance(content, dict):
-        return {key: rounded(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [rounded(value) for value in content]
-    return float(f"{content:.4g}") if isinstance(content, float) else content

@@ -142,7 +142,7 @@ def draw_memory(contender, version, num_images, side, levels, **sizes):
         rival = cases.rival("torch", "pixelcnn")
         _first_operation("torch")
         memory = harness.PeakMemory("torch")
-        found = rival.samplers(rival.PixelCNN(1 if levels == 2 else levels, **sizes), noise)
+        found = rival.samplers(rival.network(1 if levels == 2 else levels, **sizes), noise)
         # No further: making PyTorch's second sampler starts a compiler.
         draw = next(draw for name, draw in found if name == contender)
     else:

@@ -66,10 +66,8 @@ def served_sampler(version, num_images):
     network, and nothing of Python's TensorFlow.
     """
     tensors = serving.read_signatures(version)["sample"]
-    feeds = [
-        (tensors.inputs["seed"].name, seed_rows(0, num_images).numpy()),
-        (tensors.inputs["temperature"].name, np.ones(num_images, np.float32)),
-    ]
+    given = dict(seed=seed_rows(0, num_images), temperature=np.ones(num_images, np.float32))
+    feeds = [(tensors.inputs[name].name, np.asarray(value)) for name, value in given.items()]
     session = c_api.Session(c_api.load_library(), str(version))
     return lambda: session.run(feeds, [tensors.outputs["images"].name])[0], session.close
 
@@ -87,7 +85,7 @@ def contenders(model, served, config):
     harness.refuse_unlike_devices()
     rival = cases.rival("torch", "pixelcnn")
     sizes = dict(filters=config.filters, num_blocks=config.num_blocks)
-    module = rival.PixelCNN(model.network.output_shape[-1], **sizes)
+    module = rival.network(model.network.output_shape[-1], **sizes)
     rival.copy_weights(model.network, module)
     return fast, slow | dict(rival.samplers(module, uniforms))
 

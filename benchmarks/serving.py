@@ -1,9 +1,8 @@
-"""Load on a server of models, and what the development server adds to a call in process.
+"""Load on a server of models: requests a second, how long they wait, errors, memory.
 
     python -m benchmarks.serving                                           # a server of its own
     python -m benchmarks.serving --address=gpu:8500 --model=vae --signature=sample
     python -m benchmarks.serving --address=grpcs://gpu:8443 --token=... --certificates=tls.crt
-    python -m benchmarks.serving --latency                  # what the server adds to a call
     python -m benchmarks.serving --quick
 
 Batching is TF Serving's: start it once with --enable_batching and once without, run both, and tell
@@ -16,12 +15,10 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-import statistics
 import tempfile
 import threading
 import time
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -29,9 +26,8 @@ import kgen
 from benchmarks import harness
 from benchmarks.harness import option
 from kgen import serving
-from kgen.serving import c_api, local, warmup
+from kgen.serving import local, warmup
 
-LATENCY_ROWS, LATENCY_GOAL_MS = 32, 3.0
 # The last quarter of a run over the second; the first still fills caches and pools of threads.
 MEMORY_GROWTH = 1.1
 # Kernels round otherwise at other batch sizes.
@@ -48,22 +44,10 @@ class Config(harness.Config):
     rows: int = option(8, "images a request")
     clients: int = option(64, "threads, each with one request at a time")
     seconds: float = option(60.0, "how long")
-    latency: bool = option(False, "measure what the development server adds, instead of load")
     token: str = option("", "sent as a bearer token")
     certificates: str = option("", "PEM file of the certificates to trust; the system's by default")
     note: str = option("", "kept with the figures, such as 'batching on'")
     output: str = option("runs/benchmarks/serving/results.json", "where the figures go")
-
-
-@contextlib.contextmanager
-def server_of_a_vae(config):
-    """A development server of a new VAE; yields it and the folder of the exported version."""
-    keras.utils.set_random_seed(0)
-    with tempfile.TemporaryDirectory() as folder:
-        model = kgen.VAE.for_images((28, 28, 1), 16)
-        version = serving.export(model, pathlib.Path(folder) / config.model, check=False)
-        with local.serving(folder) as server:
-            yield server, version
 
 
 def equals(answer, reference):
@@ -140,7 +124,10 @@ def measure_load(config):
     with contextlib.ExitStack() as stack:
         address = config.address
         if not address:
-            server, _ = stack.enter_context(server_of_a_vae(config))
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            model = kgen.VAE.for_images((28, 28, 1))
+            serving.export(model, pathlib.Path(folder) / config.model, check=False)
+            server = stack.enter_context(local.serving(folder))
             address = server.grpc_address
             threading.Thread(target=look, args=[server], daemon=True).start()
             stack.callback(ended.set)
@@ -204,59 +191,14 @@ def print_load(config, figures):
     )
 
 
-def measure_latency(config):
-    """Median milliseconds of `decode` at batch 32: through the server, and in process."""
-    latents = np.random.default_rng(0).normal(size=(LATENCY_ROWS, 16)).astype(np.float32)
-    with contextlib.ExitStack() as stack:
-        server, version = stack.enter_context(server_of_a_vae(config))
-        client = stack.enter_context(serving.Client(server.grpc_address, config.model))
-        loaded = tf.saved_model.load(str(version))
-        decode, tensors = loaded.signatures["decode"], serving.read_signatures(version)["decode"]
-        session = c_api.Session(c_api.load_library(), str(version))
-        stack.callback(session.close)
-        feeds = [(tensors.inputs["latents"].name, latents)]
-        fetches = [tensors.outputs["images"].name]
-        work = {
-            "server, gRPC": lambda: client.decode(latents),
-            "in process, C API": lambda: session.run(feeds, fetches)[0],
-            "in process, Python": lambda: decode(tf.constant(latents))["images"].numpy(),
-        }
-        answers = [[call() for _ in range(10)][-1] for call in work.values()]
-        seconds = harness.seconds_between(work, {}, 2 if config.quick else 20, 20)
-    for answer in answers[1:]:
-        np.testing.assert_allclose(answer, answers[0], atol=1e-4)
-    medians = {k: [1e3 * statistics.median(each) for each in s] for k, s in seconds.items()}
-    through, *others = medians.items()
-    added = {k: [a - b for a, b in zip(through[1], v, strict=True)] for k, v in others}
-    return dict(milliseconds_by_round=medians, added_by_round=added)
-
-
-def print_latency(figures, why_not):
-    """Prints medians over the rounds with their quartiles."""
-    print(f"\nVAE decode, {LATENCY_ROWS} rows: milliseconds, median of the rounds (quartiles)")
-    rows = {key: (values, "") for key, values in figures["milliseconds_by_round"].items()}
-    for key, values in figures["added_by_round"].items():
-        how = dict(at_most=True, why_not=why_not)
-        words = harness.verdict(harness.quartiles(values), LATENCY_GOAL_MS, "quartiles", **how)
-        goal = f"  goal at most {LATENCY_GOAL_MS:g}: {words}"
-        rows[f"the server adds to {key}"] = values, goal
-    for key, (values, goal) in rows.items():
-        lower, median, upper = harness.quartiles(values)
-        print(f"  {key:36} {median:7.2f}  ({lower:.2f} - {upper:.2f}){goal}")
-
-
 def main(config):
     """Measure, print and write the figures. Returns them."""
     harness.check(config, rows=1, clients=1)
     quick = dict(clients=4, rows=4, seconds=3.0)
     config = dataclasses.replace(config, **quick) if config.quick else config
     before = harness.start(config)
-    if config.latency:
-        figures = measure_latency(config)
-        print_latency(figures, harness.obstacle_after(config, before))
-    else:
-        figures = measure_load(config)
-        print_load(config, figures)
+    figures = measure_load(config)
+    print_load(config, figures)
     settings = dataclasses.asdict(config) | {"token": "set" if config.token else ""}
     content = dict(results=figures, config=settings, machine=before)
     harness.write(config.output, json.dumps(content, indent=2) + "\n")

@@ -13,17 +13,8 @@ import statistics
 
 import keras
 
-from benchmarks import arithmetic, goals, harness
-from benchmarks.cases import (
-    FAMILIES,
-    LIBRARIES,
-    OF_TENSORFLOW,
-    SPELLED,
-    contenders,
-    synthetic_images,
-    trains,
-    why_missing,
-)
+from benchmarks import arithmetic, cases, goals, harness
+from benchmarks.cases import FAMILIES, LIBRARIES, trains
 from benchmarks.harness import option
 from benchmarks.rivals import kgen as ours
 
@@ -52,8 +43,8 @@ def measure(name, case, config, missing):
     """
     case = dataclasses.replace(case, mixed_precision=config.mixed_precision)
     batch_size = config.batch_size or case.batch_size
-    images = synthetic_images(config.num_batches * batch_size, case.num_levels)
-    left_out, found, trainers = dict(missing), {}, {}
+    images = cases.synthetic_images(config.num_batches * batch_size, case.num_levels)
+    left_out, found = dict(missing), {}
     others = [] if config.quick else [harness.cores_of_others()]
     keras.utils.set_random_seed(0)
 
@@ -61,17 +52,16 @@ def measure(name, case, config, missing):
         left_out[what] = harness.first_and_last_line(error)
         print(f"{what} is left out: {left_out[what]}", flush=True)
 
-    def attempt(what, function, *args, **kwargs):
+    def attempt(what, function, *arguments):
         try:
-            return function(*args, **kwargs)
+            return function(*arguments)
         except Exception as error:
             leave_out(what, error)
 
     with ours.precision(config.mixed_precision):
         for library in config.libraries.split(","):
-            found |= attempt(library, contenders, library, case, images, batch_size) or {}
-        for key, contender in found.items():
-            trainers[key] = attempt(key, contender.make)
+            found |= attempt(library, cases.contenders, library, case, images, batch_size) or {}
+        trainers = {key: attempt(key, contender.make) for key, contender in found.items()}
         trainers = {key: train for key, train in trainers.items() if train}
         pause = 0.0 if config.quick else 0.2
         seconds = harness.seconds_by_round(trainers, config.num_rounds, leave_out, pause)
@@ -81,12 +71,11 @@ def measure(name, case, config, missing):
         return dict(left_out=left_out)
     forms = {key for key, one in found.items() if goals.is_form_of_pytorch(one)}
     forms |= {"torch", "lightly"}
-    absent = [SPELLED.get(key, key) for key in left_out if key in forms]
-    rows = goals.ratios(speeds, found, case.torch_goal, absent)
+    absent = [key for key in left_out if key in forms]
     result = dict(
         images_per_second=speeds,
         marks={key: goals.mark(found[key]) for key in speeds},
-        ratios=list(rows),
+        ratios=list(goals.ratios(speeds, found, case.torch_goal, absent)),
         cores_of_others=others,
         hindrance=harness.obstacle(config, *others),
         left_out=left_out,
@@ -127,12 +116,12 @@ def of_family(family, config):
     asked = [key for key in config.libraries.split(",") if trains(key, family)]
     missing = {key: "not asked for" for key in ("torch", "lightly") if trains(key, family)}
     for library in asked:
-        missing[library] = why_missing(library, family)
+        missing[library] = cases.why_missing(library, family)
         if missing[library]:
-            print(f"{SPELLED.get(library, library)} is left out: {missing[library]}")
+            print(f"{library} is left out: {missing[library]}")
     missing = {key: reason for key, reason in missing.items() if reason}
     found = [key for key in asked if key not in missing]
-    if len({key in OF_TENSORFLOW for key in found}) > 1:
+    if len({key in cases.OF_TENSORFLOW for key in found}) > 1:
         harness.refuse_unlike_devices()
     chosen = dataclasses.replace(
         config,
@@ -164,10 +153,8 @@ def main(config):
         # In the type of the run.
         how = dict(dtype=ours.half_type()) if config.mixed_precision else {}
         peak = harness.probe_or_missing("peak", quick=config.quick, **how)
-        found, left_out = {}, dict(missing)
-        if "missing" in peak:
-            left_out["the machine's peak"] = peak["missing"]
-        peak = peak.get("gigaflops")
+        unknown = {"the machine's peak": peak["missing"]} if "missing" in peak else {}
+        found, left_out, peak = {}, missing | unknown, peak.get("gigaflops")
         settings = dict(config=dataclasses.asdict(chosen), machine=before, peak_gigaflops=peak)
         contents[family] = content = dict(results=found, left_out=left_out, **settings)
         part = harness.part(family, before, mixed_precision=config.mixed_precision)

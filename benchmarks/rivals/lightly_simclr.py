@@ -20,19 +20,17 @@ from benchmarks.rivals.torch_simclr import TEMPERATURE, trainer, views
 
 
 def _import_torchvision():
-    """Import it beside a PyTorch of another build too, such as that for CPUs.
-
-    Its compiled operations cannot be loaded then, and the import fails as it describes them to
-    PyTorch, unless somebody has declared them. The transforms use none of them.
-    """
+    # Beside a PyTorch of another build, such as that for CPUs, its compiled operations cannot be
+    # loaded, and must be declared for its import to succeed. The transforms use none of them.
     try:
         importlib.import_module("torchvision")
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
-        for name in ("nms", "qnms"):
-            signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            torch.library.define(f"torchvision::{name}", signature)
+        for name in ("torchvision::nms", "torchvision::qnms"):
+            torch.library.define(
+                name, "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]
 
@@ -49,14 +47,9 @@ def transforms():
 
     Its crops are rounded to whole pixels, and its brightness multiplies.
     """
-    view = v2.Compose(
-        [
-            v2.RandomResizedCrop(28, scale=(0.25, 1.0), antialias=False),
-            v2.RandomHorizontalFlip(),
-            v2.RandomApply([v2.ColorJitter(brightness=0.4, contrast=0.4)], p=0.8),
-        ]
-    )
-    return MultiViewTransform([view, view])
+    crop = v2.RandomResizedCrop(28, scale=(0.25, 1.0), antialias=False)
+    jitter = v2.RandomApply([v2.ColorJitter(brightness=0.4, contrast=0.4)], p=0.8)
+    return MultiViewTransform([v2.Compose([crop, v2.RandomHorizontalFlip(), jitter])] * 2)
 
 
 class Views(Dataset):
@@ -73,20 +66,6 @@ class Views(Dataset):
         return self.transforms(self.images[index])
 
 
-def loader(images, batch_size, **settings):
-    """Batches of pairs of views, made by a worker a core on the CPU."""
-    return DataLoader(
-        Views(images),
-        batch_size,
-        num_workers=harness.num_cores(),
-        persistent_workers=True,
-        # Where the main process computes on a GPU; a forked worker cannot.
-        pin_memory=torch.get_default_device().type == "cuda",
-        worker_init_fn=lambda worker: torch.set_default_device("cpu"),
-        **settings,
-    )
-
-
 def contenders(case, images, batch_size):
     """Yields views by image, by hand and by batch, eager and through `torch.compile`."""
     criterion, device = NTXentLoss(temperature=TEMPERATURE), torch.get_default_device()
@@ -101,22 +80,21 @@ def contenders(case, images, batch_size):
         return trainer(case, batches, loss, lambda pair: [part.to(device) for part in pair])
 
     def load():
-        return loader(images, batch_size)
+        workers = dict(num_workers=harness.num_cores(), persistent_workers=True)
+        # Where the main process computes on a GPU; a forked worker cannot.
+        workers["worker_init_fn"] = lambda worker: torch.set_default_device("cpu")
+        return DataLoader(Views(images), batch_size, pin_memory=device.type == "cuda", **workers)
 
-    pairs = [[batches[0], batches[0]]]
-    hand = "lightly's loss, views by hand"
-    yield Contender("lightly", lambda: by_image(load(), loss), own_way=True)
-    yield Contender(
-        "lightly, torch.compile",
-        lambda: compiled(by_image, load(), pairs, loss),
-        own_way=True,
-        compiled=True,
-    )
-    yield Contender(hand, lambda: by_hand(batches, loss, views))
-    yield Contender(
-        f"{hand}, torch.compile",
-        lambda: compiled(by_hand, batches, batches[:1], loss, views),
-        compiled=True,
-    )
+    def compiled_by_image():
+        return compiled(by_image, load(), [[batches[0], batches[0]]], loss)
+
+    def compiled_by_hand():
+        return compiled(by_hand, batches, batches[:1], loss, views)
+
+    hand, compiler = "lightly's loss, views by hand", dict(compiled=True)
     by_batch = functools.partial(by_hand, batches, loss)
+    yield Contender("lightly", lambda: by_image(load(), loss), own_way=True)
+    yield Contender("lightly, torch.compile", compiled_by_image, own_way=True, **compiler)
+    yield Contender(hand, lambda: by_hand(batches, loss, views))
+    yield Contender(f"{hand}, torch.compile", compiled_by_hand, **compiler)
     yield Contender("lightly, one draw a batch", lambda: by_batch(transforms()), same_work=False)

@@ -64,16 +64,12 @@ def _trainer(case, images, batch_size):
         encoder, decoder = NETWORKS[case.networks](case.latent_dim)
         vae = model(case, encoder, decoder)
         folder = tempfile.TemporaryDirectory()
-        settings = BaseTrainerConfig(
-            output_dir=folder.name,
-            per_device_train_batch_size=batch_size,
-            learning_rate=1e-3,
-            optimizer_params=dict(eps=1e-7),
-        )
+        adam = dict(learning_rate=1e-3, optimizer_params=dict(eps=1e-7))
+        sizes = dict(per_device_train_batch_size=batch_size)
+        settings = BaseTrainerConfig(output_dir=folder.name, **sizes, **adam)
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-        trainer = BaseTrainer(
-            vae, BaseDataset(pixels, torch.zeros(len(pixels))), training_config=settings
-        )
+        data = BaseDataset(pixels, torch.zeros(len(pixels)))
+        trainer = BaseTrainer(vae, data, training_config=settings)
         trainer.prepare_training()
 
     def train():

@@ -31,13 +31,34 @@ def as_tensor(images, memory_format=torch.contiguous_format):
     return images.permute(0, 3, 1, 2).contiguous(memory_format=memory_format)
 
 
+class Apply(nn.Module):
+    """A function as a layer."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
+
+
+class Residual(nn.Module):
+    """`shortcut(h) + layers(h)`."""
+
+    def __init__(self, *layers, shortcut=None):
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+        self.shortcut = shortcut or nn.Identity()
+
+    def forward(self, inputs):
+        return self.shortcut(inputs) + self.layers(inputs)
+
+
 def initialize(network, initial=nn.init.xavier_uniform_):
-    """Keras' initial weights, PyTorch's own being smaller, and zero biases."""
+    """Gives a network Keras' initial weights, PyTorch's own being smaller, and zero biases."""
     for module in network.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             initial(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+    return network
 
 
 def adam(network, **settings):

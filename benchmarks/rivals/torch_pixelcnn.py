@@ -38,47 +38,35 @@ class CroppedConv2d(MaskedConv2d):
         return functional.conv2d(functional.pad(inputs, (side, side, side, 0)), kernel, self.bias)
 
 
-class Block(nn.Module):
-    """`h + conv(1 x 1)(relu(conv_B(3 x 3)(relu(conv(1 x 1)(relu(h))))))`."""
-
-    def __init__(self, filters, convolution):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.ReLU(),
-            nn.Conv2d(filters, filters // 2, 1),
-            nn.ReLU(),
-            convolution(filters // 2, filters // 2, 3, see_current=True),
-            nn.ReLU(),
-            nn.Conv2d(filters // 2, filters, 1),
-        )
-
-    def forward(self, inputs):
-        return inputs + self.layers(inputs)
-
-
-class PixelCNN(nn.Module):
+def network(num_outputs, filters=64, num_blocks=7, convolution=MaskedConv2d):
     """The network of `kgen.networks.pixelcnn` for images with one channel."""
+    half = filters // 2
 
-    def __init__(self, num_outputs, filters=64, num_blocks=7, convolution=MaskedConv2d):
-        super().__init__()
-        self.layers = nn.Sequential(
-            convolution(1, filters, 7, see_current=False),
-            *[Block(filters, convolution) for _ in range(num_blocks)],
+    def block():
+        return torch_loop.Residual(
             nn.ReLU(),
-            nn.Conv2d(filters, 64, 1),
+            nn.Conv2d(filters, half, 1),
             nn.ReLU(),
-            nn.Conv2d(64, num_outputs, 1),
+            convolution(half, half, 3, see_current=True),
+            nn.ReLU(),
+            nn.Conv2d(half, filters, 1),
         )
-        torch_loop.initialize(self)
-        self.to(memory_format=torch.channels_last)
 
-    def forward(self, images):
-        return self.layers(2.0 * images - 1.0)
+    layers = (
+        torch_loop.Apply(lambda images: 2.0 * images - 1.0),
+        convolution(1, filters, 7, see_current=False),
+        *[block() for _ in range(num_blocks)],
+        nn.ReLU(),
+        nn.Conv2d(filters, 64, 1),
+        nn.ReLU(),
+        nn.Conv2d(64, num_outputs, 1),
+    )
+    return torch_loop.initialize(nn.Sequential(*layers)).to(memory_format=torch.channels_last)
 
 
-def loss(network, images):
+def loss(pixelcnn, images):
     """-log p(x) in nats, mean over the batch, of images whose levels are categories."""
-    logits = network(images)
+    logits = pixelcnn(images)
     num_levels = logits.shape[1]
     levels = (images * (num_levels - 1)).round().long().flatten()
     rows = logits.permute(0, 2, 3, 1).reshape(-1, num_levels)
@@ -96,12 +84,12 @@ def draw(logits, uniforms):
 
 
 @torch.inference_mode()
-def naive_sample(network, uniforms):
+def naive_sample(pixelcnn, uniforms):
     """Images `(batch, 1, height, width)`, each pixel from a pass over the whole image."""
     images = _blank_images(uniforms)
     for row in range(uniforms.shape[1]):
         for column in range(uniforms.shape[2]):
-            logits = network(images)[:, :, row, column]
+            logits = pixelcnn(images)[:, :, row, column]
             images[:, 0, row, column] = draw(logits, uniforms[:, row, column])
     return images
 
@@ -120,17 +108,17 @@ def full_kernel(layer, above, row):
     return kernel.transpose(3, 2, 0, 1).copy()
 
 
-def convolutions(network, module):
-    """Pairs of the convolutions of a network of `kgen.networks.pixelcnn` and of a `PixelCNN`."""
-    layers = [layer for layer in network.layers if hasattr(layer, "row_kernel")]
+def convolutions(ours, module):
+    """Pairs of the convolutions of a network of `kgen.networks.pixelcnn` and of one of PyTorch."""
+    layers = [layer for layer in ours.layers if hasattr(layer, "row_kernel")]
     modules = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
     return list(zip(layers, modules, strict=True))
 
 
 @torch.no_grad()
-def copy_weights(network, module):
-    """Give a `PixelCNN` the weights of a network of `kgen.networks.pixelcnn`."""
-    for layer, part in convolutions(network, module):
+def copy_weights(ours, module):
+    """Give the latter the weights of the former."""
+    for layer, part in convolutions(ours, module):
         above = None if layer.above_kernel is None else layer.above_kernel.numpy()
         part.weight.copy_(torch.from_numpy(full_kernel(layer, above, layer.row_kernel.numpy())))
         part.bias.copy_(torch.from_numpy(layer.bias.numpy()))
@@ -159,8 +147,8 @@ def contenders(case, images, batch_size):
     for suffix, convolution in {"": MaskedConv2d, ", cropped kernels": CroppedConv2d}.items():
 
         def make(batches, loss, convolution=convolution):
-            network = PixelCNN(case.num_levels, convolution=convolution)
-            step = torch_loop.adam(network), lambda images: loss(network, images)
+            pixelcnn = network(case.num_levels, convolution=convolution)
+            step = torch_loop.adam(pixelcnn), lambda images: loss(pixelcnn, images)
             return torch_loop.trainer(case, batches, step)
 
         yield from torch_loop.eager_and_compiled(make, batches, lambda: (loss,), suffix)

@@ -17,40 +17,29 @@ from benchmarks.rivals import torch_loop
 TEMPERATURE = 0.5
 
 
-def normalized_convolution(in_channels, out_channels, size, stride):
+def normalized(in_channels, out_channels, size, stride):
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, size, stride, padding=size // 2, bias=False),
         nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.1),
     )
 
 
-class EveryOther(nn.Module):
+def every_other(images):
     """Every other row and column, the second first where their number is even.
 
     These are the pixels that a 1 x 1 convolution of stride 2 sees in TensorFlow, half a turn away.
     """
-
-    def forward(self, images):
-        start = 1 - images.shape[-1] % 2
-        return images[:, :, start::2, start::2]
+    start = 1 - images.shape[-1] % 2
+    return images[:, :, start::2, start::2]
 
 
-class Block(nn.Module):
+def block(channels, filters, stride):
     """`relu(h + norm(conv(relu(norm(conv(h))))))`, 3 x 3, the first of the given stride."""
-
-    def __init__(self, in_channels, out_channels, stride):
-        super().__init__()
-        self.first = normalized_convolution(in_channels, out_channels, 3, stride)
-        self.second = normalized_convolution(out_channels, out_channels, 3, 1)
-        self.shortcut = nn.Identity()
-        if stride > 1:
-            self.shortcut = nn.Sequential(
-                EveryOther(), normalized_convolution(in_channels, out_channels, 1, 1)
-            )
-
-    def forward(self, inputs):
-        outputs = self.second(functional.relu(self.first(inputs)))
-        return functional.relu(outputs + self.shortcut(inputs))
+    shortcut = None
+    if stride > 1:
+        shortcut = nn.Sequential(torch_loop.Apply(every_other), normalized(channels, filters, 1, 1))
+    layers = normalized(channels, filters, 3, stride), nn.ReLU(), normalized(filters, filters, 3, 1)
+    return nn.Sequential(torch_loop.Residual(*layers, shortcut=shortcut), nn.ReLU())
 
 
 class SimCLR(nn.Module):
@@ -59,11 +48,11 @@ class SimCLR(nn.Module):
     def __init__(self):
         super().__init__()
         self.encoder = nn.Sequential(
-            normalized_convolution(1, 32, 3, 2),
+            normalized(1, 32, 3, 2),
             nn.ReLU(),
-            Block(32, 32, 1),
-            Block(32, 64, 2),
-            Block(64, 128, 2),
+            block(32, 32, 1),
+            block(32, 64, 2),
+            block(64, 128, 2),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )

@@ -15,58 +15,39 @@ from benchmarks.rivals import torch_loop
 
 PENALTY_WEIGHT = 10.0
 # DCGAN's.
-_initialize = functools.partial(
-    torch_loop.initialize, initial=functools.partial(nn.init.normal_, std=0.02)
-)
+INITIAL = functools.partial(nn.init.normal_, std=0.02)
 
 
-class Critic(nn.Module):
+def critic():
     """Three convolutions of stride 2 and a dense layer, without normalization."""
-
-    def __init__(self):
-        super().__init__()
-        layers = []
-        for channels, filters in ((1, 32), (32, 64), (64, 128)):
-            layers += [nn.Conv2d(channels, filters, 5, stride=2, padding=2), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 4 * 4, 1))
-        _initialize(self)
-
-    def forward(self, images):
-        return self.layers(2.0 * images - 1.0).squeeze(1)
+    layers = [torch_loop.Apply(lambda images: 2.0 * images - 1.0)]
+    for channels, filters in ((1, 32), (32, 64), (64, 128)):
+        layers += [nn.Conv2d(channels, filters, 5, stride=2, padding=2), nn.LeakyReLU(0.2)]
+    layers += [nn.Flatten(), nn.Linear(128 * 4 * 4, 1), nn.Flatten(0)]
+    return torch_loop.initialize(nn.Sequential(*layers), INITIAL)
 
 
-class Crop(nn.Module):
-    """Leaves out two rows at the top and two columns at the left."""
-
-    def forward(self, images):
-        return images[:, :, 2:, 2:]
-
-
-class Generator(nn.Module):
+def generator(latent_dim):
     """A projection and three transposed convolutions of stride 2, with batch normalization."""
 
-    def __init__(self, latent_dim):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(latent_dim, 128 * 4 * 4, bias=False),
-            nn.Unflatten(1, (128, 4, 4)),
-            nn.BatchNorm2d(128, eps=1e-3),
-            nn.ReLU(),
-            # 9 x 9, of which kgen keeps 7 x 7.
-            nn.ConvTranspose2d(128, 64, 5, stride=2, padding=1, bias=False),
-            Crop(),
-            nn.BatchNorm2d(64, eps=1e-3),
-            nn.ReLU(),
-            nn.ConvTranspose2d(64, 32, 5, stride=2, padding=2, output_padding=1, bias=False),
-            nn.BatchNorm2d(32, eps=1e-3),
-            nn.ReLU(),
-            nn.ConvTranspose2d(32, 1, 5, stride=2, padding=2, output_padding=1),
-            nn.Tanh(),
-        )
-        _initialize(self)
+    def normalized(filters):
+        return nn.BatchNorm2d(filters, eps=1e-3), nn.ReLU()
 
-    def forward(self, latents):
-        return 0.5 * self.layers(latents) + 0.5
+    layers = (
+        nn.Linear(latent_dim, 128 * 4 * 4, bias=False),
+        nn.Unflatten(1, (128, 4, 4)),
+        *normalized(128),
+        # 9 x 9, of which kgen keeps 7 x 7.
+        nn.ConvTranspose2d(128, 64, 5, stride=2, padding=1, bias=False),
+        torch_loop.Apply(lambda images: images[:, :, 2:, 2:]),
+        *normalized(64),
+        nn.ConvTranspose2d(64, 32, 5, stride=2, padding=2, output_padding=1, bias=False),
+        *normalized(32),
+        nn.ConvTranspose2d(32, 1, 5, stride=2, padding=2, output_padding=1),
+        nn.Tanh(),
+        torch_loop.Apply(lambda images: 0.5 * images + 0.5),
+    )
+    return torch_loop.initialize(nn.Sequential(*layers), INITIAL)
 
 
 def slope_by_autograd(critic, points):
@@ -111,26 +92,23 @@ def contenders(case, images, batch_size):
 
 
 def _trainer(case, form, batches, critic_loss, generator_loss):
-    generator = Generator(case.latent_dim).to(memory_format=form)
-    critic = Critic().to(memory_format=form)
+    players = generator(case.latent_dim), critic()
+    maker, judge = (player.to(memory_format=form) for player in players)
     settings = dict(lr=2e-4, betas=(0.0, 0.9))
 
     def latents(images):
         return torch.randn(len(images), case.latent_dim)
 
     def critic_step(images):
-        critic.requires_grad_(True)
+        judge.requires_grad_(True)
         mixing = torch.rand(len(images), 1, 1, 1)
-        return critic_loss(generator, critic, images, latents(images), mixing)
+        return critic_loss(maker, judge, images, latents(images), mixing)
 
     def generator_step(images):
         # Else it would compute gradients of the critic's weights as well.
-        critic.requires_grad_(False)
-        return generator_loss(generator, critic, latents(images))
+        judge.requires_grad_(False)
+        return generator_loss(maker, judge, latents(images))
 
-    return torch_loop.trainer(
-        case,
-        batches,
-        (torch_loop.adam(critic, **settings), critic_step),
-        (torch_loop.adam(generator, **settings), generator_step),
-    )
+    steps = (judge, critic_step), (maker, generator_step)
+    steps = [(torch_loop.adam(player, **settings), step) for player, step in steps]
+    return torch_loop.trainer(case, batches, *steps)

@@ -51,7 +51,7 @@ def test_quick_run(tmp_path, monkeypatch, capsys):
 def test_draw_has_its_memory_and_its_arithmetic(monkeypatch, capsys):
     how = {key: TINY[key] for key in ("levels", "side", "filters", "num_blocks")}
     peaks = probes.draw_memory("kgen, cached", version="", num_images=2, **how)
-    assert 0 < peaks["draw"] < peaks["process"]
+    assert peaks["draw"] < peaks["process"]
 
     config = sampling.Config(**TINY)
     model = sampling.build(config, config.side)

@@ -17,7 +17,7 @@ def test_an_answer_equals_another_up_to_its_rounding():
     assert not serving.equals(answer | dict(png_bytes=text), answer)
 
 
-def test_quick_load_and_quick_latency(tmp_path, capsys):
+def test_quick_run(tmp_path, capsys):
     output = tmp_path / "load.json"
     serving.main(serving.Config(quick=True, output=str(output)))
     figures = json.loads(output.read_text())["results"]
@@ -25,10 +25,6 @@ def test_quick_load_and_quick_latency(tmp_path, capsys):
     assert (figures["failed"], figures["unlike"]) == (0, 0), figures
     assert len(figures["memory_mb_by_quarter"]) == 4
     assert "goal: no verdict" in capsys.readouterr().out
-    serving.main(serving.Config(quick=True, latency=True, output=str(output)))
-    figures = json.loads(output.read_text())["results"]
-    assert [len(values) for values in figures["added_by_round"].values()] == [2, 2]
-    assert "the server adds" in capsys.readouterr().out
 
 
 # The first quarter is not the measure.

@@ -45,8 +45,8 @@ def test_what_fails_loses_nothing_that_was_measured(small, tmp_path, monkeypatch
         }[library]
         return {name: Contender(name, make, library=library) for name, make in found.items()}
 
-    monkeypatch.setattr(training, "contenders", contenders)
-    monkeypatch.setattr(training, "why_missing", lambda *args: "")
+    monkeypatch.setattr(cases, "contenders", contenders)
+    monkeypatch.setattr(cases, "why_missing", lambda *args: "")
     monkeypatch.setattr(harness, "refuse_unlike_devices", lambda: None)
     monkeypatch.setattr(harness, "probe", breaks)
     monkeypatch.setattr(arithmetic, "gigaflops_of_step", breaks)
@@ -65,13 +65,13 @@ def test_what_fails_loses_nothing_that_was_measured(small, tmp_path, monkeypatch
 
 def test_rival_that_is_not_installed_is_named_and_left_out(monkeypatch, capsys):
     reasons = {"torch": "no module", "pythae": "no module"}
-    monkeypatch.setattr(training, "why_missing", lambda key, family: reasons.get(key, ""))
+    monkeypatch.setattr(cases, "why_missing", lambda key, family: reasons.get(key, ""))
     asked = training.Config(libraries="kgen,torch,pythae,lightly")
     config, missing = training.of_family("vae", asked)
     # lightly trains no VAE, which is nothing to speak of.
     assert config.libraries == "kgen" and set(missing) == {"torch", "pythae"}
     printed = capsys.readouterr().out
-    assert "PyTorch is left out: no module" in printed and "lightly" not in printed
+    assert "torch is left out: no module" in printed and "lightly" not in printed
     assert cases.trains("lightly", "simclr") and not cases.trains("lightly", "vae")
 
 
