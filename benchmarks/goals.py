@@ -12,6 +12,10 @@ def is_form_of_pytorch(one):
     return one.library in ("torch", "lightly") and one.same_work
 
 
+def is_eager_pytorch(one):
+    return one.library == "torch" and not one.compiled
+
+
 def fastest(speeds, contenders, wanted):
     """The name with the largest median speed of the wanted contenders, or None without any."""
     names = [name for name in speeds if wanted(contenders[name])]
@@ -70,12 +74,6 @@ def verdict(row, why_not=""):
     return "; ".join(words) or "no goal"
 
 
-def with_memory_goal(names, contenders, fastest):
-    """The contenders whose memory is judged: kgen's two forms and PyTorch's eager ones by hand."""
-    by_hand = [n for n in names if contenders[n].library == "torch" and not contenders[n].compiled]
-    return {name for name in names if name in ("kgen", fastest, *by_hand)}
-
-
 def memory_ratios(megabytes, contenders, fastest):
     """kgen's peak memory over that of each form of PyTorch by hand; the goal is at most 1.
 
@@ -89,7 +87,7 @@ def memory_ratios(megabytes, contenders, fastest):
                 yield dict(
                     of=name,
                     to=reference,
-                    goal=None if rival.compiled else 1.0,
+                    goal=1.0 if is_eager_pytorch(rival) else None,
                     smallest=min(ours) / max(theirs),
                     largest=max(ours) / min(theirs),
                     processes=min(len(ours), len(theirs)),
@@ -128,8 +126,8 @@ def print_case(name, result):
     print("  ratio, median of the rounds (quartiles)")
     why_not = result["hindrance"]
     for row in result["ratios"]:
-        spread = f"({row['lower_quartile']:.3f} - {row['upper_quartile']:.3f})"
-        print(f"  {_label(row):46} {row['median']:.3f}  {spread}  {verdict(row, why_not)}")
+        spread = f"{row['median']:.3f}  ({row['lower_quartile']:.3f} - {row['upper_quartile']:.3f})"
+        print(f"  {row['of'] + ' / ' + row['to']:46} {spread}  {verdict(row, why_not)}")
     if "megabytes" not in result:
         return
     print("  peak memory, MB: allocated by the model and its steps; of the whole process")
@@ -138,9 +136,5 @@ def print_case(name, result):
         print(f"  {contender:46} {step:9,.0f}  {process:9,.0f}")
     for row in result["memory_ratios"]:
         spread = f"({row['smallest']:.3f} - {row['largest']:.3f})"
-        words = memory_verdict(row, why_not)
-        print(f"  {'memory of ' + _label(row):46} {spread}  {words}")
-
-
-def _label(row):
-    return f"{row['of']} / {row['to']}"
+        label = f"memory of {row['of']} / {row['to']}"
+        print(f"  {label:46} {spread}  {memory_verdict(row, why_not)}")

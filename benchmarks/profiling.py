@@ -1,12 +1,7 @@
 """Where a training step's time goes: operations, XLA, the input pipeline, and nothing at all.
 
-    python -m benchmarks.profiling --family=wgan_gp
-    python -m benchmarks.profiling --family=vae --contender="kgen, XLA" --note=before
-    python -m benchmarks.profiling --quick
-    tensorboard --logdir=runs/benchmarks/profile
-
-TensorBoard shows what TensorFlow's profiler wrote with the package tensorboard-plugin-profile,
-which the extra `bench` has.
+python -m benchmarks.profiling --family=vae --contender="kgen, XLA" --note=before
+tensorboard --logdir=runs/benchmarks/profile
 """
 
 import collections
@@ -107,11 +102,8 @@ def print_profile(label, found):
     """Milliseconds of a step and shares of it, then of its operations."""
     wall, busy = found["under the profiler"], sum(found["operations"].values())
     print(f"\n{label}: {wall:.2f} ms a step under the profiler")
-    for what, value in (
-        ("operations, all threads together", busy),
-        ("programs of XLA", found["programs of XLA"]),
-        ("no operation on any thread", found["no operation"]),
-    ):
+    for what in ("operations", "programs of XLA", "no operation"):
+        value = busy if what == "operations" else found[what]
         print(f"  {what:40} {value:9.3f} ms a step {value / wall:8.1%} of it")
     for kind, value in list(found["operations"].items())[:15]:
         print(f"  {kind:40} {value:9.3f} ms a step {value / busy:8.1%} of operations")

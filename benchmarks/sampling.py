@@ -1,8 +1,6 @@
 """Seconds to draw images from a PixelCNN: the cached sampler of kgen beside naive sampling.
 
-    python -m benchmarks.sampling
     python -m benchmarks.sampling --levels=2
-    python -m benchmarks.sampling --quick
 
 All contenders have the same weights and the same noise, so they draw the same images: that is
 looked at before anything is timed. One of them is the served model: the exported signature, run by
@@ -88,12 +86,6 @@ def contenders(model, served, config):
     module = rival.network(model.network.output_shape[-1], **sizes)
     rival.copy_weights(model.network, module)
     return fast, slow | dict(rival.samplers(module, uniforms))
-
-
-def differing_pixels(draws, levels):
-    """How many pixels of each contender's first images are not those of naive sampling in kgen."""
-    images = {name: np.rint(draw() * (levels - 1)) for name, draw in draws.items()}
-    return {name: int(np.sum(found != images["kgen, naive"])) for name, found in images.items()}
 
 
 def compare(seconds, differing, why_not=""):
@@ -217,11 +209,11 @@ def main(config):
     found = {}
     content = dict(results=found, config=dataclasses.asdict(config), machine=before)
 
-    def add(print_figures, **figures):
+    def add(**figures):
         found.update(figures)
         # What comes next may fail, the table included.
         harness.update(harness.path(config, finished=False), "sampling", part, content)
-        print_figures(found, config)
+        PARTS[next(iter(figures))](found, config)
 
     keras.utils.set_random_seed(0)
     sides = (config.side // 2, config.side, 2 * config.side)
@@ -233,27 +225,22 @@ def main(config):
         served, close = served_sampler(version, config.num_images)
         fast, slow = contenders(model, served, config)
         # All are warm afterwards.
-        add(_print_differing, differing_pixels=differing_pixels({**fast, **slow}, config.levels))
+        levels = {k: np.rint(draw() * (config.levels - 1)) for k, draw in {**fast, **slow}.items()}
+        differing = {k: int(np.sum(drawn != levels["kgen, naive"])) for k, drawn in levels.items()}
+        add(differing_pixels=differing)
         seconds = harness.seconds_between(fast, slow, config.num_rounds, config.num_turns)
         close()
         why_not = harness.obstacle_after(config, before)
-        ratios = list(compare(seconds, found["differing_pixels"], why_not))
-        add(_print_draws, seconds=seconds, ratios=ratios, hindrance=why_not)
-        add(_print_arithmetic, arithmetic=beside_the_arithmetic(model, seconds, config, why_not))
-        add(_print_growth, growth=measure_growth(models, config))
-        add(_print_memory, memory=measure_memory(models, version, seconds, config))
+        ratios = list(compare(seconds, differing, why_not))
+        add(seconds=seconds, ratios=ratios, hindrance=why_not)
+        add(arithmetic=beside_the_arithmetic(model, seconds, config, why_not))
+        add(growth=measure_growth(models, config))
+        add(memory=measure_memory(models, version, seconds, config))
     if config.tfp_side:
-        add(_print_tfp, tfp=beside_tfp(config))
+        add(tfp=beside_tfp(config))
     found["hindrance"] = why_not or harness.obstacle_after(config, before)
     harness.finish(asked, "sampling", part, content, FREE, spoiled=bool(found["hindrance"]))
     return content
-
-
-def print_all(found, config):
-    """What a run printed, from its results; `config` needs `num_images`, `side` and `tfp_side`."""
-    parts = [_print_differing, _print_draws, _print_arithmetic, _print_growth, _print_memory]
-    for print_part in parts + [_print_tfp] * ("tfp" in found):
-        print_part(found, config)
 
 
 def _seconds(turns_by_round):
@@ -335,6 +322,17 @@ def _print_tfp(found, config):
     for name, seconds in found["seconds"].items():
         print(f"  {name:24} {_seconds(seconds)} {found['weights'][name]:12,}")
     print(f"  {'TFP, naive / kgen, cached':44} {harness.spread(found['by_round'])}  no goal")
+
+
+# What a run prints, from its results; the configuration needs `num_images`, `side` and `tfp_side`.
+PARTS = dict(
+    differing_pixels=_print_differing,
+    seconds=_print_draws,
+    arithmetic=_print_arithmetic,
+    growth=_print_growth,
+    memory=_print_memory,
+    tfp=_print_tfp,
+)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """Images a second and memory of training against batch, image, data set and replicas.
 
-    python -m benchmarks.scaling             # some five minutes on two cores
-    python -m benchmarks.scaling --full      # 1,000,000 images as well: 784 MB on disk
-    python -m benchmarks.scaling --quick
+    python -m benchmarks.scaling --full
 
 The model is the convolutional `kgen.VAE`; each row is a process of its own, but the two of the
 replicas, which take turns in one.
@@ -122,8 +120,8 @@ def flatness(rows):
 def print_axis(axis, found, why_not=""):
     """Print the figures of an axis, and what they say of its goal."""
     if axis == "replicas":
-        print("\nBy replicas, in turns in one process: ", end="")
-        print("images a second, median (smallest - largest)")
+        print("\nBy replicas, in turns in one process", end="")
+        print(": images a second, median (smallest - largest)")
         for name, values in found["images_per_second"].items():
             print(f"  {name:24} {harness.spread(values, 0, 9)}")
         print(f"  {overhead_text(found['by_round'], why_not)}")

@@ -1,9 +1,7 @@
 """Load on a server of models: requests a second, how long they wait, errors, memory.
 
     python -m benchmarks.serving                                           # a server of its own
-    python -m benchmarks.serving --address=gpu:8500 --model=vae --signature=sample
     python -m benchmarks.serving --address=grpcs://gpu:8443 --token=... --certificates=tls.crt
-    python -m benchmarks.serving --quick
 
 Batching is TF Serving's: start it once with --enable_batching and once without, run both, and tell
 the results apart by --note; docs/serving.md has the commands. The development server has none. Call

@@ -57,11 +57,8 @@ def export(family, case, folder, batch_size=0, mixed_precision=False):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "step.mlir").write_text(program)
     np.savez(folder / "arguments.npz", *arguments)
-    about = dict(
-        family=family,
-        case=case,
-        batch_size=batch_size,
-        mixed_precision=mixed_precision,
+    about = dict(family=family, case=case, batch_size=batch_size, mixed_precision=mixed_precision)
+    about |= dict(
         gigaflops_a_step=arithmetic.gigaflops_of_step(chosen, images, batch_size),
         arguments=[dict(shape=list(a.shape), dtype=a.dtype.name) for a in arguments],
         exported_on=harness.description(),
@@ -135,12 +132,11 @@ def main():
     parser.add_argument("--folder", default="runs/benchmarks/stablehlo")
     parser.add_argument("--family", choices=FAMILIES, default="vae")
     parser.add_argument("--case", help="a model of the family; the first by default")
-    parser.add_argument("--batch_size", type=int, default=0, help="0: that of the case")
     parser.add_argument("--mixed_precision", action="store_true")
     flags = parser.parse_args()
     if flags.command == "export":
         case = flags.case or next(iter(FAMILIES[flags.family]))
-        export(flags.family, case, flags.folder, flags.batch_size, flags.mixed_precision)
+        export(flags.family, case, flags.folder, mixed_precision=flags.mixed_precision)
         print(f"The step of the {case} is in {flags.folder}.")
         return
     found = time_step(flags.folder)

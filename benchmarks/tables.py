@@ -61,7 +61,11 @@ def _printed(section, parts):
                 for case, result in part["results"].items():
                     goals.print_case(case, result)
             elif section == "sampling":
-                sampling.print_all(part["results"], types.SimpleNamespace(**part["config"]))
+                config = types.SimpleNamespace(**part["config"])
+                for print_part in [
+                    sampling.PARTS[k] for k in sampling.PARTS if k in part["results"]
+                ]:
+                    print_part(part["results"], config)
             else:
                 scaling.print_axis(name, part["results"], part["hindrance"])
     return stream.getvalue().strip("\n")

@@ -1,8 +1,6 @@
 """Images a second in training, kgen beside bare Keras and its rivals, in one process.
 
-    python -m benchmarks.training
     python -m benchmarks.training --family=wgan_gp
-    python -m benchmarks.training --quick --libraries=kgen,keras
 
 Timed is what a user calls: `model.fit` with its callbacks, and PyTorch's loop. The peak memory of a
 training step is measured in a process for each contender.
@@ -88,13 +86,12 @@ def measure(name, case, config, missing):
         result |= dict(gigaflops_a_step=gigaflops, gigaflops=rates)
     if config.memory_runs:
         fastest = goals.fastest_kgen(speeds, found)
-        judged = goals.with_memory_goal(speeds, found, fastest)
         megabytes = {}
         for key in speeds:
-            runs = config.memory_runs if key in judged else 1
-            of = runs, found[key], name, case, batch_size
-            peaks = attempt(f"the memory of {key}", _peaks, *of)
-            megabytes |= {key: peaks} if peaks else {}
+            judged = key in ("kgen", fastest) or goals.is_eager_pytorch(found[key])
+            of = config.memory_runs if judged else 1, found[key], name, case, batch_size
+            megabytes[key] = attempt(f"the memory of {key}", _peaks, *of)
+        megabytes = {key: peaks for key, peaks in megabytes.items() if peaks}
         rows = list(goals.memory_ratios(megabytes, found, fastest))
         result |= dict(megabytes=megabytes, memory_ratios=rows)
     return result

@@ -155,8 +155,7 @@ def test_memory_is_compared_with_each_form_of_pytorch():
     fastest = "kgen, 10 steps a call"
     peaks = {"kgen": [80.0, 100.0], fastest: [200.0, 200.0], "PyTorch eager": [100.0, 160.0]}
     peaks["torch.compile"] = [400.0]
-    judged = goals.with_memory_goal(peaks, CONTENDERS, fastest)
-    assert judged == {"kgen", fastest, "PyTorch eager"}
+    assert [name for name in peaks if goals.is_eager_pytorch(CONTENDERS[name])] == ["PyTorch eager"]
     steps = {name: dict(step=values) for name, values in peaks.items()}
     rows = list(goals.memory_ratios(steps, CONTENDERS, fastest))
     assert [(row["of"], row["to"], row["smallest"], row["largest"]) for row in rows] == [
@@ -197,7 +196,7 @@ def test_quick_profile(small, tmp_path, capsys):
     assert not steps["programs of XLA"] and 0.0 <= steps["no operation"]
     assert steps["input pipeline"]["Prefetch"] > 0.0
     assert steps["input pipeline"]["making iterators"] > 0.0
-    assert "no operation on any thread" in capsys.readouterr().out
+    assert "no operation  " in capsys.readouterr().out
     with pytest.raises(ValueError, match="kgen, 10 steps a call"):
         profiling.main(profiling.Config(contender="mine", quick=True))
 
