@@ -14,94 +14,64 @@ import pathlib
 import re
 import types
 
-from benchmarks import changes, results, sampling_tables, scaling, training_table
-from kgen import plots
+from benchmarks import goals, harness, sampling, scaling
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = (ROOT / "benchmarks/README.md", ROOT / "docs/performance.md")
-FIGURES = ROOT / results.COMMITTED
+FIGURES = ROOT / harness.COMMITTED
 _BLOCK = re.compile(r"(<!-- measured: (.+?) / (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 _PACKAGES = {"tensorflow": "TensorFlow", "keras": "Keras", "torch": "PyTorch"}
 
 
 def updated(text, everything):
-    """A page with its tables made anew.
-
-    Args:
-        text: of the page.
-        everything: what results.json holds.
+    """A page with its tables made anew from what results.json holds.
 
     Raises:
         KeyError: for a table of a section or part that was not measured.
+        ValueError: for a table of parts that were measured on several machines.
     """
 
     def block(match):
         begin, section, part, end = match.groups()
+        parts = everything[section]
+        parts = {name: found for name, found in parts.items() if not found["machine"]["gpu"]}
         if part == "goals":
-            return f"{begin}{_goals(_without_a_gpu(everything[section]))}\n{end}"
-        parts = {part: everything[section].get(part)}
-        if part == "*":
-            parts = _without_a_gpu(everything[section])
-        if None in parts.values():
-            raise KeyError(f"No {section} of {part} was measured.")
-        return f"{begin}{_where(parts)}\n\n```text\n{_printed(section, parts)}\n```\n{end}"
+            return f"{begin}{_goals(parts)}\n{end}"
+        parts = parts if part == "*" else {part: everything[section][part]}
+        where = {_where(found["machine"]) for found in parts.values()}
+        if len(where) > 1:
+            raise ValueError(f"{list(parts)} were measured on several machines: {where}.")
+        return f"{begin}{where.pop()}\n\n```text\n{_printed(section, parts)}\n```\n{end}"
 
     return _BLOCK.sub(block, text)
 
 
-def _without_a_gpu(parts):
-    return {name: part for name, part in parts.items() if not part["machine"]["gpu"]}
-
-
-def _where(parts):
-    """The machine and the versions; all parts are of one."""
-    found = {json.dumps(_machine(part), sort_keys=True) for part in parts.values()}
-    if len(found) > 1:
-        raise ValueError(f"{list(parts)} were measured on several machines: {found}.")
-    return json.loads(found.pop())
-
-
-def _machine(part):
-    about = part["machine"]
-    versions = [f"{name} {about['versions'][key]}" for key, name in _PACKAGES.items()]
-    return f"Measured on {about['gpu'] or about['processor']}, {about['num_cores']} cores, " + (
-        ", ".join(versions) + ":"
-    )
+def _where(machine):
+    versions = [f"{name} {machine['versions'][key]}" for key, name in _PACKAGES.items()]
+    where = f"Measured on {machine['gpu'] or machine['processor']}, {machine['num_cores']} cores, "
+    return f"{where}{', '.join(versions)}:"
 
 
 def _printed(section, parts):
     """What the command printed of its results."""
     stream = io.StringIO()
     with contextlib.redirect_stdout(stream):
-        if section == "changes":
-            changes.print_head()
         for name, part in parts.items():
-            _PRINTERS[section](name, part)
+            if section == "training":
+                for case, result in part["results"].items():
+                    goals.print_case(case, result)
+            elif section == "sampling":
+                config = types.SimpleNamespace(**part["config"])
+                for print_part in [
+                    sampling.PARTS[k] for k in sampling.PARTS if k in part["results"]
+                ]:
+                    print_part(part["results"], config)
+            else:
+                scaling.print_axis(name, part["results"], part["hindrance"])
     return stream.getvalue().strip("\n")
 
 
-def _training(_, part):
-    for name, result in part["results"].items():
-        training_table.print_case(name, result)
-
-
-def _sampling(_, part):
-    found, config = part["results"], types.SimpleNamespace(**part["config"])
-    sampling_tables.print_all(found, config)
-
-
-def _scaling(axis, part):
-    scaling.print_axis(axis, part["results"], part["hindrance"])
-
-
-def _changes(name, part):
-    changes.print_change(name, part["results"])
-
-
-_PRINTERS = dict(training=_training, sampling=_sampling, scaling=_scaling, changes=_changes)
-
-
-GOALS = ("PyTorch's fastest form", "bare Keras", "as its users write it")
+_JUDGED = ("PyTorch's fastest form", "bare Keras", "as its users write it")
 
 
 def _goals(parts):
@@ -112,22 +82,20 @@ def _goals(parts):
         "memory / PyTorch eager, defaults; fastest form |",
         "|---|---|---|---|---|---|",
     ]
-    for part in parts.values():
-        for name, result in part["results"].items():
-            rows = result["ratios"]
-            cells = {judged: "" for judged in GOALS}
-            for row in rows:
-                for text, goal in row["goals"].items():
-                    (judged,) = [judged for judged in GOALS if judged in text]
-                    if not row["of"].startswith("kgen, XLA") or judged == GOALS[0]:
-                        cells[judged] = _cell(row, goal)
-                    if judged == GOALS[0]:
-                        best = row["to"]
-            (defaults,) = [row for row in rows if (row["of"], row["to"]) == ("kgen", best)]
-            ratio = f"{defaults['median']:.3f}"
-            fastest, bare, own_way = cells.values()
-            cells = (name, fastest, ratio, bare, own_way, _memory(result["memory_ratios"]))
-            lines.append(f"| {' | '.join(cells)} |".replace("|  |", "| |"))
+    for name, result in (row for part in parts.values() for row in part["results"].items()):
+        rows, cells = result["ratios"], dict.fromkeys(_JUDGED, "")
+        for row in rows:
+            for text, goal in row["goals"].items():
+                (judged,) = [judged for judged in _JUDGED if judged in text]
+                if not row["of"].startswith("kgen, XLA") or judged == _JUDGED[0]:
+                    cells[judged] = _cell(row, goal)
+                if judged == _JUDGED[0]:
+                    best = row["to"]
+        (defaults,) = [row for row in rows if (row["of"], row["to"]) == ("kgen", best)]
+        fastest, bare, own_way = cells.values()
+        ratio, memory = f"{defaults['median']:.3f}", _memory(result["memory_ratios"])
+        line = " | ".join((name, fastest, ratio, bare, own_way, memory))
+        lines.append(f"| {line} |".replace("|  |", "| |"))
     return "\n".join(lines)
 
 
@@ -145,10 +113,9 @@ def _memory(rows):
     ranges = {}
     for row in rows:
         if row["goal"] is not None:
-            low, high = ranges.get(row["of"], (row["smallest"], row["largest"]))
-            ranges[row["of"]] = min(low, row["smallest"]), max(high, row["largest"])
-    words = "met" if max(high for _, high in ranges.values()) <= 1.0 else "**missed**"
-    text = "; ".join(f"{low:.2f} - {high:.2f}" for low, high in ranges.values())
+            ranges.setdefault(row["of"], []).extend((row["smallest"], row["largest"]))
+    words = "met" if max(map(max, ranges.values())) <= 1.0 else "**missed**"
+    text = "; ".join(f"{min(found):.2f} - {max(found):.2f}" for found in ranges.values())
     return f"{text}, goal at most 1: {words}"
 
 
@@ -156,9 +123,7 @@ def main():
     """Rewrite the pages."""
     everything = json.loads(FIGURES.read_text())
     for page in PAGES:
-        text = updated(page.read_text(), everything)
-        with plots.replace_atomically(page) as stream:
-            stream.write(text.encode())
+        harness.write(page, updated(page.read_text(), everything))
 
 
 if __name__ == "__main__":

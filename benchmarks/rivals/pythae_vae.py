@@ -17,48 +17,38 @@ from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import nn
 
-from benchmarks.rivals import Contender, LeftOut
-from benchmarks.rivals.torch_vae import convolutional_networks, dense_networks
+from benchmarks.cases import Contender, LeftOut
+from benchmarks.rivals.torch_vae import NETWORKS
 
 
 class Encoder(BaseEncoder):
-    """An encoder of `torch_vae.py` as Pythae calls it."""
+    """To mean and log variance."""
 
     def __init__(self, layers):
         super().__init__()
         self.layers = layers
 
     def forward(self, images):
-        """Mean and log variance."""
         mean, log_variance = self.layers(images).chunk(2, dim=-1)
         return ModelOutput(embedding=mean, log_covariance=log_variance)
 
 
 class Decoder(BaseDecoder):
-    """A decoder of `torch_vae.py` as Pythae calls it: its images are probabilities."""
+    """To probabilities."""
 
     def __init__(self, layers):
         super().__init__()
         self.layers = nn.Sequential(layers, nn.Sigmoid())
 
     def forward(self, latents):
-        """The images."""
         return ModelOutput(reconstruction=self.layers(latents))
 
 
 def contenders(case, images, batch_size):
-    """Yields Pythae."""
     yield Contender("Pythae", lambda: _trainer(case, images, batch_size), own_way=True)
 
 
 def model(case, encoder, decoder):
-    """Pythae's VAE.
-
-    Args:
-        case: the model to train.
-        encoder: module from images to the mean and the log variance, side by side.
-        decoder: module from latents to logits.
-    """
     config = VAEConfig(input_dim=(1, 28, 28), latent_dim=case.latent_dim, reconstruction_loss="bce")
     return VAE(config, encoder=Encoder(encoder), decoder=Decoder(decoder))
 
@@ -69,22 +59,17 @@ def _trainer(case, images, batch_size):
     for name in list(logging.Logger.manager.loggerDict):
         if name.startswith("pythae"):
             logging.getLogger(name).setLevel(logging.WARNING)
-    networks = {"dense": dense_networks, "convolutional": convolutional_networks}[case.networks]
     # Its loader shuffles with a generator of the processor; the trainer moves what it needs.
     with torch.device("cpu"):
-        encoder, decoder = networks(case.latent_dim)
+        encoder, decoder = NETWORKS[case.networks](case.latent_dim)
         vae = model(case, encoder, decoder)
         folder = tempfile.TemporaryDirectory()
-        settings = BaseTrainerConfig(
-            output_dir=folder.name,
-            per_device_train_batch_size=batch_size,
-            learning_rate=1e-3,
-            optimizer_params=dict(eps=1e-7),
-        )
+        adam = dict(learning_rate=1e-3, optimizer_params=dict(eps=1e-7))
+        sizes = dict(per_device_train_batch_size=batch_size)
+        settings = BaseTrainerConfig(output_dir=folder.name, **sizes, **adam)
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-        trainer = BaseTrainer(
-            vae, BaseDataset(pixels, torch.zeros(len(pixels))), training_config=settings
-        )
+        data = BaseDataset(pixels, torch.zeros(len(pixels)))
+        trainer = BaseTrainer(vae, data, training_config=settings)
         trainer.prepare_training()
 
     def train():

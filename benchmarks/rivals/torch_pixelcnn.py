@@ -6,15 +6,13 @@ these are cropped as well. All else is what was found fastest: images channels l
 over rows of logits, which takes half the time of a loss over axis 1.
 """
 
-import functools
-
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.rivals import LeftOut, torch_compile, torch_images
-from benchmarks.rivals.torch_precision import Precision
+from benchmarks.cases import LeftOut
+from benchmarks.rivals import torch_loop
 
 
 class MaskedConv2d(nn.Conv2d):
@@ -28,7 +26,6 @@ class MaskedConv2d(nn.Conv2d):
         self.register_buffer("mask", mask)
 
     def forward(self, inputs):
-        """The masked convolution."""
         return functional.conv2d(inputs, self.weight * self.mask, self.bias, padding=self.padding)
 
 
@@ -36,63 +33,40 @@ class CroppedConv2d(MaskedConv2d):
     """The same without the rows below the pixel."""
 
     def forward(self, inputs):
-        """The masked convolution."""
         side = self.padding[0]
         kernel = (self.weight * self.mask)[:, :, : side + 1]
         return functional.conv2d(functional.pad(inputs, (side, side, side, 0)), kernel, self.bias)
 
 
-class Block(nn.Module):
-    """`h + conv(1 x 1)(relu(conv_B(3 x 3)(relu(conv(1 x 1)(relu(h))))))`."""
+def network(num_outputs, filters=64, num_blocks=7, convolution=MaskedConv2d):
+    """The network of `kgen.networks.pixelcnn` for images with one channel."""
+    half = filters // 2
 
-    def __init__(self, filters, convolution):
-        super().__init__()
-        self.layers = nn.Sequential(
+    def block():
+        return torch_loop.Residual(
             nn.ReLU(),
-            nn.Conv2d(filters, filters // 2, 1),
+            nn.Conv2d(filters, half, 1),
             nn.ReLU(),
-            convolution(filters // 2, filters // 2, 3, see_current=True),
+            convolution(half, half, 3, see_current=True),
             nn.ReLU(),
-            nn.Conv2d(filters // 2, filters, 1),
+            nn.Conv2d(half, filters, 1),
         )
 
-    def forward(self, inputs):
-        """The sum."""
-        return inputs + self.layers(inputs)
+    layers = (
+        torch_loop.Apply(lambda images: 2.0 * images - 1.0),
+        convolution(1, filters, 7, see_current=False),
+        *[block() for _ in range(num_blocks)],
+        nn.ReLU(),
+        nn.Conv2d(filters, 64, 1),
+        nn.ReLU(),
+        nn.Conv2d(64, num_outputs, 1),
+    )
+    return torch_loop.initialize(nn.Sequential(*layers)).to(memory_format=torch.channels_last)
 
 
-class PixelCNN(nn.Module):
-    """The network of `kgen.networks.pixelcnn` for images with one channel.
-
-    From images `(batch, 1, height, width)` in [0, 1] to `(batch, num_outputs, height, width)`.
-    """
-
-    def __init__(
-        self, num_outputs, *, filters=64, num_blocks=7, head_filters=64, convolution=MaskedConv2d
-    ):
-        super().__init__()
-        self.layers = nn.Sequential(
-            convolution(1, filters, 7, see_current=False),
-            *[Block(filters, convolution) for _ in range(num_blocks)],
-            nn.ReLU(),
-            nn.Conv2d(filters, head_filters, 1),
-            nn.ReLU(),
-            nn.Conv2d(head_filters, num_outputs, 1),
-        )
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
-        self.to(memory_format=torch.channels_last)
-
-    def forward(self, images):
-        """The logits."""
-        return self.layers(2.0 * images - 1.0)
-
-
-def loss(network, images):
+def loss(pixelcnn, images):
     """-log p(x) in nats, mean over the batch, of images whose levels are categories."""
-    logits = network(images)
+    logits = pixelcnn(images)
     num_levels = logits.shape[1]
     levels = (images * (num_levels - 1)).round().long().flatten()
     rows = logits.permute(0, 2, 3, 1).reshape(-1, num_levels)
@@ -100,15 +74,7 @@ def loss(network, images):
 
 
 def draw(logits, uniforms):
-    """Pixels by the inverse CDF, as `kgen.heads.Bernoulli` and `Categorical` draw them.
-
-    Args:
-        logits: `(batch, 1)` of binary pixels, or `(batch, num_levels)`.
-        uniforms: `(batch,)`, in (0, 1).
-
-    Returns:
-        float32 `(batch,)`, in [0, 1].
-    """
+    """Pixels by the inverse CDF, as `kgen.heads.Bernoulli` and `Categorical` draw them."""
     if logits.shape[1] == 1:
         return (uniforms > torch.sigmoid(-logits[:, 0])).float()
     # Doubles, so that the sums round to no other level than kgen's.
@@ -118,21 +84,12 @@ def draw(logits, uniforms):
 
 
 @torch.inference_mode()
-def naive_sample(network, uniforms):
-    """Images pixel by pixel, each from a pass over the whole image.
-
-    Args:
-        network: module, or what `torch.compile` made of it.
-        uniforms: `(batch, height, width)`, in (0, 1).
-
-    Returns:
-        float32 `(batch, 1, height, width)`.
-    """
-    _, height, width = uniforms.shape
+def naive_sample(pixelcnn, uniforms):
+    """Images `(batch, 1, height, width)`, each pixel from a pass over the whole image."""
     images = _blank_images(uniforms)
-    for row in range(height):
-        for column in range(width):
-            logits = network(images)[:, :, row, column]
+    for row in range(uniforms.shape[1]):
+        for column in range(uniforms.shape[2]):
+            logits = pixelcnn(images)[:, :, row, column]
             images[:, 0, row, column] = draw(logits, uniforms[:, row, column])
     return images
 
@@ -142,16 +99,7 @@ def _blank_images(uniforms):
 
 
 def full_kernel(layer, above, row):
-    """Arrays of the shapes of a `CausalConv2D`'s kernels as one masked kernel of PyTorch's.
-
-    Args:
-        layer: kgen.layers.CausalConv2D, centered.
-        above: `(rows, columns, in, out)` for the rows above, or None.
-        row: `(1, taps, in, out)` for the row of the pixel.
-
-    Returns:
-        float32 `(out, in, columns, columns)`, zero where the mask is.
-    """
+    """Arrays of the shapes of a `CausalConv2D`'s kernels as one masked kernel of PyTorch's."""
     size = layer.kernel_size[1]
     kernel = np.zeros((size, size, *row.shape[2:]), np.float32)
     if above is not None:
@@ -160,32 +108,24 @@ def full_kernel(layer, above, row):
     return kernel.transpose(3, 2, 0, 1).copy()
 
 
-def convolutions(network, module):
-    """Pairs of the convolutions of a network of `kgen.networks.pixelcnn` and of a `PixelCNN`."""
-    # Late: this file is also used where TensorFlow is not to be imported.
-    from kgen.layers import CausalConv2D
-
-    layers = [layer for layer in network.layers if isinstance(layer, CausalConv2D)]
+def convolutions(ours, module):
+    """Pairs of the convolutions of a network of `kgen.networks.pixelcnn` and of one of PyTorch."""
+    layers = [layer for layer in ours.layers if hasattr(layer, "row_kernel")]
     modules = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
     return list(zip(layers, modules, strict=True))
 
 
 @torch.no_grad()
-def copy_weights(network, module):
-    """Give a `PixelCNN` the weights of a network of `kgen.networks.pixelcnn`."""
-    for layer, part in convolutions(network, module):
+def copy_weights(ours, module):
+    """Give the latter the weights of the former."""
+    for layer, part in convolutions(ours, module):
         above = None if layer.above_kernel is None else layer.above_kernel.numpy()
         part.weight.copy_(torch.from_numpy(full_kernel(layer, above, layer.row_kernel.numpy())))
         part.bias.copy_(torch.from_numpy(layer.bias.numpy()))
 
 
 def samplers(module, uniforms):
-    """Yields `(name, draw)` of naive sampling, eager and compiled where that can be had.
-
-    Args:
-        module: PixelCNN.
-        uniforms: float32 array `(num_images, height, width, 1)`.
-    """
+    """Yields `(name, draw)` of naive sampling, eager and compiled where that can be had."""
     uniforms = torch.from_numpy(uniforms[..., 0].copy()).to(torch.get_default_device())
 
     def draw(module):
@@ -194,7 +134,7 @@ def samplers(module, uniforms):
     yield "PyTorch, naive", lambda: draw(module)
     first_pass = torch.inference_mode()(lambda compiled: compiled(_blank_images(uniforms)))
     try:
-        (compiled,) = torch_compile.compiled(first_pass, module)
+        (compiled,) = torch_loop.compiled(first_pass, module)
     except LeftOut as reason:
         print(f"torch.compile is left out: {reason}")
     else:
@@ -203,27 +143,12 @@ def samplers(module, uniforms):
 
 def contenders(case, images, batch_size):
     """Yields PyTorch eager and `torch.compile`, each with whole and with cropped kernels."""
-    batches = torch_images.channels_last(images).split(batch_size)
+    batches = torch_loop.as_tensor(images, torch.channels_last).split(batch_size)
     for suffix, convolution in {"": MaskedConv2d, ", cropped kernels": CroppedConv2d}.items():
-        make = functools.partial(_trainer, case, convolution)
-        yield from torch_compile.eager_and_compiled(make, batches, lambda: (loss,), suffix)
 
+        def make(batches, loss, convolution=convolution):
+            pixelcnn = network(case.num_levels, convolution=convolution)
+            step = torch_loop.adam(pixelcnn), lambda images: loss(pixelcnn, images)
+            return torch_loop.trainer(case, batches, step)
 
-def _trainer(case, convolution, batches, loss):
-    network = PixelCNN(case.num_levels, convolution=convolution)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, eps=1e-7, fused=True)
-    precision = Precision(case.mixed_precision)
-
-    def train():
-        total = torch.zeros(())
-        for images in batches:
-            optimizer.zero_grad(set_to_none=True)
-            with precision.autocast():
-                value = loss(network, images)
-            precision.backward(value)
-            precision.step(optimizer)
-            precision.update()
-            total += value.detach()
-        return total.item() / len(batches)
-
-    return train
+        yield from torch_loop.eager_and_compiled(make, batches, lambda: (loss,), suffix)

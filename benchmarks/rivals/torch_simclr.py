@@ -12,49 +12,34 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.rivals import torch_compile, torch_images
-from benchmarks.rivals.torch_precision import Precision
+from benchmarks.rivals import torch_loop
 
 TEMPERATURE = 0.5
 
 
-def normalized_convolution(in_channels, out_channels, size, stride):
-    """A convolution without biases and batch normalization with kgen's constants."""
+def normalized(in_channels, out_channels, size, stride):
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, size, stride, padding=size // 2, bias=False),
         nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.1),
     )
 
 
-class EveryOther(nn.Module):
+def every_other(images):
     """Every other row and column, the second first where their number is even.
 
     These are the pixels that a 1 x 1 convolution of stride 2 sees in TensorFlow, half a turn away.
     """
-
-    def forward(self, images):
-        """The smaller images."""
-        start = 1 - images.shape[-1] % 2
-        return images[:, :, start::2, start::2]
+    start = 1 - images.shape[-1] % 2
+    return images[:, :, start::2, start::2]
 
 
-class Block(nn.Module):
+def block(channels, filters, stride):
     """`relu(h + norm(conv(relu(norm(conv(h))))))`, 3 x 3, the first of the given stride."""
-
-    def __init__(self, in_channels, out_channels, stride):
-        super().__init__()
-        self.first = normalized_convolution(in_channels, out_channels, 3, stride)
-        self.second = normalized_convolution(out_channels, out_channels, 3, 1)
-        self.shortcut = nn.Identity()
-        if stride > 1:
-            self.shortcut = nn.Sequential(
-                EveryOther(), normalized_convolution(in_channels, out_channels, 1, 1)
-            )
-
-    def forward(self, inputs):
-        """The sum, without its negative part."""
-        outputs = self.second(functional.relu(self.first(inputs)))
-        return functional.relu(outputs + self.shortcut(inputs))
+    shortcut = None
+    if stride > 1:
+        shortcut = nn.Sequential(torch_loop.Apply(every_other), normalized(channels, filters, 1, 1))
+    layers = normalized(channels, filters, 3, stride), nn.ReLU(), normalized(filters, filters, 3, 1)
+    return nn.Sequential(torch_loop.Residual(*layers, shortcut=shortcut), nn.ReLU())
 
 
 class SimCLR(nn.Module):
@@ -63,11 +48,11 @@ class SimCLR(nn.Module):
     def __init__(self):
         super().__init__()
         self.encoder = nn.Sequential(
-            normalized_convolution(1, 32, 3, 2),
+            normalized(1, 32, 3, 2),
             nn.ReLU(),
-            Block(32, 32, 1),
-            Block(32, 64, 2),
-            Block(64, 128, 2),
+            block(32, 32, 1),
+            block(32, 64, 2),
+            block(64, 128, 2),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )
@@ -77,15 +62,10 @@ class SimCLR(nn.Module):
             nn.ReLU(),
             nn.Linear(128, 64),
         )
-        for module in self.modules():
-            if isinstance(module, (nn.Linear, nn.Conv2d)):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        torch_loop.initialize(self)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images):
-        """The projections."""
         return self.projector(self.encoder(2.0 * images - 1.0))
 
 
@@ -108,14 +88,8 @@ def view(images, scale=(0.25, 1.0), strength=0.4, jittered=0.8):
     """One view of each image: `kgen.data.grey_augmentation(image_shape, flip=True)`.
 
     A crop of a share in `scale` of the area and an aspect ratio in [3/4, 4/3] at a random place,
-    resized bilinearly and mirrored with probability 1/2; with probability 0.8 brightness, plus
-    U(-0.4, 0.4), and contrast, times U(0.6, 1.4) around the mean.
-
-    Args:
-        images: float32 `(batch, 1, height, width)` in [0, 1].
-        scale: (low, high) of the area.
-        strength: float, reach of brightness and contrast.
-        jittered: float, the probability.
+    resized bilinearly and mirrored with probability 1/2; with probability `jittered` brightness,
+    plus U(-0.4, 0.4), and contrast, times U(0.6, 1.4) around the mean.
     """
     size = len(images)
 
@@ -143,43 +117,22 @@ def view(images, scale=(0.25, 1.0), strength=0.4, jittered=0.8):
 
 
 def views(images):
-    """Two views of each image."""
     return view(images), view(images)
 
 
 def contenders(case, images, batch_size):
     """Yields PyTorch eager, and `torch.compile` of loss and views."""
-    batches = torch_images.channels_first(images).split(batch_size)
+    batches = torch_loop.as_tensor(images).split(batch_size)
     make = functools.partial(trainer, case)
-    yield from torch_compile.eager_and_compiled(make, batches, lambda: (loss, views))
+    yield from torch_loop.eager_and_compiled(make, batches, lambda: (loss, views))
 
 
 def trainer(case, batches, loss, views):
-    """`train` of a new network.
-
-    Args:
-        case: the model to train.
-        batches: iterable of batches of whatever `views` takes.
-        loss: function of the network and both views.
-        views: function from a batch to both views.
-    """
+    """`train` of a new network: its loss is a function of the network and both views of a batch."""
     network = SimCLR()
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, eps=1e-7, fused=True)
-    precision = Precision(case.mixed_precision)
 
-    def train():
-        total = torch.zeros(())
-        for batch in batches:
-            first, second = (
-                part.contiguous(memory_format=torch.channels_last) for part in views(batch)
-            )
-            optimizer.zero_grad(set_to_none=True)
-            with precision.autocast():
-                value = loss(network, first, second)
-            precision.backward(value)
-            precision.step(optimizer)
-            precision.update()
-            total += value.detach()
-        return total.item() / len(batches)
+    def prepare(batch):
+        return [part.contiguous(memory_format=torch.channels_last) for part in views(batch)]
 
-    return train
+    step = torch_loop.adam(network), lambda pair: loss(network, *pair)
+    return torch_loop.trainer(case, batches, step, prepare=prepare)

@@ -11,83 +11,43 @@ import functools
 import torch
 from torch import nn
 
-from benchmarks.rivals import torch_compile, torch_images
-from benchmarks.rivals.torch_precision import Precision
+from benchmarks.rivals import torch_loop
 
 PENALTY_WEIGHT = 10.0
+# DCGAN's.
+INITIAL = functools.partial(nn.init.normal_, std=0.02)
 
 
-class Critic(nn.Module):
-    """Three convolutions of stride 2 and a dense layer, without normalization.
-
-    From images `(batch, 1, 28, 28)` in [0, 1] to `(batch,)`.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(1, 32, 5, stride=2, padding=2),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(32, 64, 5, stride=2, padding=2),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(64, 128, 5, stride=2, padding=2),
-            nn.LeakyReLU(0.2),
-            nn.Flatten(),
-            nn.Linear(128 * 4 * 4, 1),
-        )
-        initialize(self)
-
-    def forward(self, images):
-        """The critic's values."""
-        return self.layers(2.0 * images - 1.0).squeeze(1)
+def critic():
+    """Three convolutions of stride 2 and a dense layer, without normalization."""
+    layers = [torch_loop.Apply(lambda images: 2.0 * images - 1.0)]
+    for channels, filters in ((1, 32), (32, 64), (64, 128)):
+        layers += [nn.Conv2d(channels, filters, 5, stride=2, padding=2), nn.LeakyReLU(0.2)]
+    layers += [nn.Flatten(), nn.Linear(128 * 4 * 4, 1), nn.Flatten(0)]
+    return torch_loop.initialize(nn.Sequential(*layers), INITIAL)
 
 
-class Crop(nn.Module):
-    """Leaves out two rows at the top and two columns at the left."""
+def generator(latent_dim):
+    """A projection and three transposed convolutions of stride 2, with batch normalization."""
 
-    def forward(self, images):
-        """The cropped images."""
-        return images[:, :, 2:, 2:]
+    def normalized(filters):
+        return nn.BatchNorm2d(filters, eps=1e-3), nn.ReLU()
 
-
-class Generator(nn.Module):
-    """A projection and three transposed convolutions of stride 2, with batch normalization.
-
-    From latents `(batch, latent_dim)` to images `(batch, 1, 28, 28)` in [0, 1].
-    """
-
-    def __init__(self, latent_dim):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(latent_dim, 128 * 4 * 4, bias=False),
-            nn.Unflatten(1, (128, 4, 4)),
-            nn.BatchNorm2d(128, eps=1e-3),
-            nn.ReLU(),
-            # 9 x 9, of which kgen keeps 7 x 7.
-            nn.ConvTranspose2d(128, 64, 5, stride=2, padding=1, bias=False),
-            Crop(),
-            nn.BatchNorm2d(64, eps=1e-3),
-            nn.ReLU(),
-            nn.ConvTranspose2d(64, 32, 5, stride=2, padding=2, output_padding=1, bias=False),
-            nn.BatchNorm2d(32, eps=1e-3),
-            nn.ReLU(),
-            nn.ConvTranspose2d(32, 1, 5, stride=2, padding=2, output_padding=1),
-            nn.Tanh(),
-        )
-        initialize(self)
-
-    def forward(self, latents):
-        """The images."""
-        return 0.5 * self.layers(latents) + 0.5
-
-
-def initialize(network):
-    """DCGAN's initial weights, N(0, 0.02^2), and zero biases."""
-    for module in network.modules():
-        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(module.weight, std=0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+    layers = (
+        nn.Linear(latent_dim, 128 * 4 * 4, bias=False),
+        nn.Unflatten(1, (128, 4, 4)),
+        *normalized(128),
+        # 9 x 9, of which kgen keeps 7 x 7.
+        nn.ConvTranspose2d(128, 64, 5, stride=2, padding=1, bias=False),
+        torch_loop.Apply(lambda images: images[:, :, 2:, 2:]),
+        *normalized(64),
+        nn.ConvTranspose2d(64, 32, 5, stride=2, padding=2, output_padding=1, bias=False),
+        *normalized(32),
+        nn.ConvTranspose2d(32, 1, 5, stride=2, padding=2, output_padding=1),
+        nn.Tanh(),
+        torch_loop.Apply(lambda images: 0.5 * images + 0.5),
+    )
+    return torch_loop.initialize(nn.Sequential(*layers), INITIAL)
 
 
 def slope_by_autograd(critic, points):
@@ -105,74 +65,50 @@ def slope_by_func(critic, points):
 def critic_loss(slope_of, generator, critic, images, latents, mixing):
     """`D(G(z)) - D(x) + 10 (|grad D(x^)| - 1)^2`, mean over the batch.
 
-    Args:
-        slope_of: one of the functions above.
-        generator: module.
-        critic: module.
-        images: `(batch, 1, 28, 28)`.
-        latents: `(batch, latent_dim)`.
-        mixing: `(batch, 1, 1, 1)`, in [0, 1], the share of the real image in x^.
+    `slope_of` is one of the functions above, `mixing` the share of the real image in x^.
     """
     with torch.no_grad():
         fake = generator(latents)
     distance = critic(fake) - critic(images)
-    between = mixing * images + (1.0 - mixing) * fake
-    slope = slope_of(critic, between)
+    slope = slope_of(critic, mixing * images + (1.0 - mixing) * fake)
     penalty = (slope.float().flatten(1).norm(dim=1) - 1.0).square()
     return (distance + PENALTY_WEIGHT * penalty).mean()
 
 
 def generator_loss(generator, critic, latents):
-    """`-D(G(z))`, mean over the batch."""
     return -critic(generator(latents)).mean()
 
 
 def contenders(case, images, batch_size):
     """Yields PyTorch eager and `torch.compile`, each with channels first and last."""
-    for suffix, form in (
-        ("", torch.contiguous_format),
-        (", channels last", torch.channels_last),
-    ):
-        batches = torch_images.as_tensor(images, form).split(batch_size)
+    eager, to_compile = (
+        lambda slope=slope: (functools.partial(critic_loss, slope), generator_loss)
+        for slope in (slope_by_autograd, slope_by_func)
+    )
+    for suffix, form in torch_loop.FORMATS.items():
+        batches = torch_loop.as_tensor(images, form).split(batch_size)
         make = functools.partial(_trainer, case, form)
-        eager, compiled = (
-            (functools.partial(critic_loss, slope_of), generator_loss)
-            for slope_of in (slope_by_autograd, slope_by_func)
-        )
-        yield from torch_compile.eager_and_compiled(
-            make, batches, lambda eager=eager: eager, suffix, to_compile=lambda c=compiled: c
-        )
+        yield from torch_loop.eager_and_compiled(make, batches, eager, suffix, to_compile)
 
 
 def _trainer(case, form, batches, critic_loss, generator_loss):
-    latent_dim = case.latent_dim
-    generator = Generator(latent_dim).to(memory_format=form)
-    critic = Critic().to(memory_format=form)
-    settings = dict(lr=2e-4, betas=(0.0, 0.9), eps=1e-7, fused=True)
-    generator_optimizer = torch.optim.Adam(generator.parameters(), **settings)
-    critic_optimizer = torch.optim.Adam(critic.parameters(), **settings)
-    precision = Precision(case.mixed_precision)
+    players = generator(case.latent_dim), critic()
+    maker, judge = (player.to(memory_format=form) for player in players)
+    settings = dict(lr=2e-4, betas=(0.0, 0.9))
 
-    def train():
-        critic_total, generator_total = torch.zeros(()), torch.zeros(())
-        for images in batches:
-            latents, mixing = torch.randn(len(images), latent_dim), torch.rand(len(images), 1, 1, 1)
-            critic_optimizer.zero_grad(set_to_none=True)
-            with precision.autocast():
-                loss = critic_loss(generator, critic, images, latents, mixing)
-            precision.backward(loss)
-            precision.step(critic_optimizer)
-            critic_total += loss.detach()
-            generator_optimizer.zero_grad(set_to_none=True)
-            # Else the generator's step would compute gradients of the critic's weights as well.
-            critic.requires_grad_(False)
-            with precision.autocast():
-                loss = generator_loss(generator, critic, torch.randn(len(images), latent_dim))
-            precision.backward(loss)
-            precision.step(generator_optimizer)
-            precision.update()
-            critic.requires_grad_(True)
-            generator_total += loss.detach()
-        return critic_total.item() / len(batches), generator_total.item() / len(batches)
+    def latents(images):
+        return torch.randn(len(images), case.latent_dim)
 
-    return train
+    def critic_step(images):
+        judge.requires_grad_(True)
+        mixing = torch.rand(len(images), 1, 1, 1)
+        return critic_loss(maker, judge, images, latents(images), mixing)
+
+    def generator_step(images):
+        # Else it would compute gradients of the critic's weights as well.
+        judge.requires_grad_(False)
+        return generator_loss(maker, judge, latents(images))
+
+    steps = (judge, critic_step), (maker, generator_step)
+    steps = [(torch_loop.adam(player, **settings), step) for player, step in steps]
+    return torch_loop.trainer(case, batches, *steps)

@@ -183,5 +183,5 @@ def _check_unused(model, targets):
         )
     if not getattr(model, "_said_labels_are_ignored", False):
         model._said_labels_are_ignored = True
-        # Beyond `check` and `fit`, to the caller's line.
-        warnings.warn(f"{name} learns without labels: those given are not used.", stacklevel=4)
+        # Beyond `_check_parts`, `check` and `fit`, to the caller's line.
+        warnings.warn(f"{name} learns without labels: those given are not used.", stacklevel=5)

@@ -394,21 +394,21 @@ def assert_same_state(expected, received):
 def test_three_optimizers_are_saved_with_their_state(tmp_path):
     x, how = column(*range(6)), dict(batch_size=6, shuffle=False, verbose=0)
     whole, saved = of_three_kinds(), of_three_kinds()
-    whole.fit(x, epochs=4, **how)
-    saved.fit(x, epochs=2, **how)
+    whole.fit(x, epochs=2, **how)
+    saved.fit(x, epochs=1, **how)
     saved.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras")
     assert_same_state(saved, restored)
     restored.run_eagerly = True
-    restored.fit(x, epochs=4, initial_epoch=2, **how)
+    restored.fit(x, epochs=2, initial_epoch=1, **how)
     assert_same_state(whole, restored)
 
 
 def test_three_optimizers_are_backed_up_with_their_state(tmp_path):
     x, how = column(*range(6)), dict(batch_size=6, shuffle=False, verbose=0)
     whole, part, resumed = (of_three_kinds() for _ in range(3))
-    whole.fit(x, epochs=4, **how)
-    part.fit(x, epochs=2, callbacks=[callbacks.BackupAndRestore(tmp_path)], **how)
-    resumed.fit(x, epochs=4, callbacks=[callbacks.BackupAndRestore(tmp_path)], **how)
-    assert int(resumed.first_optimizer.iterations) == 3 * 4
+    whole.fit(x, epochs=2, **how)
+    part.fit(x, epochs=1, callbacks=[callbacks.BackupAndRestore(tmp_path)], **how)
+    resumed.fit(x, epochs=2, callbacks=[callbacks.BackupAndRestore(tmp_path)], **how)
+    assert int(resumed.first_optimizer.iterations) == 3 * 2
     assert_same_state(whole, resumed)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from benchmarks.cases import FAMILIES, synthetic_images
 from benchmarks.rivals import keras as bare
 from benchmarks.rivals import kgen as ours
-from kgen.adversarial import penalties
+from kgen.losses import penalties
 
 CASES = {name: case for cases in FAMILIES.values() for name, case in cases.items()}
 PARTS = dict(
