@@ -365,7 +365,9 @@ CASES = [
     Case(
         "pixel_rnn_diagonal_colour",
         lambda: kgen.PixelRNN.for_images(
-            (3, 4, 3), network=functools.partial(networks.pixel_rnn, kind="diagonal"), **PIXEL_RNN
+            (3, 4, 3),
+            likelihood=heads.Categorical(4),
+            network=functools.partial(PIXEL_RNN, kind="diagonal"),
         ),
     ),
     Case(

@@ -3,6 +3,7 @@
 import functools
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kgen import checks, heads, specs
@@ -238,7 +239,7 @@ class PixelVAE(
             end: the same shape.
             num_steps: int >= 2, both ends included: they are `decode(start, seed=seed)` and
                 `decode(end, seed=seed)`.
-            temperature: float > 0; see `decode`.
+            temperature: float > 0, or one per path `(batch,)`; see `decode`.
             seed: as for `decode`.
             jit_compile: as for `decode`.
 
@@ -254,6 +255,8 @@ class PixelVAE(
         ends = (tf.repeat(each, num_steps, axis=0) for each in (start, end))
         latents = self._point_between(*ends, weight)
         seeds = tf.repeat(seed_rows(seed, len(start)), num_steps, axis=0)
+        if len(np.shape(temperature)):
+            temperature = np.repeat(temperature, num_steps)
         images = self._decode(latents, seeds, temperature, jit_compile)
         return tf.reshape(images, (-1, num_steps, *self.image_shape))
 

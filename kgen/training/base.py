@@ -25,7 +25,7 @@ class _Hooks(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         set_epoch(epoch)
         # Here and not when training begins: a backup is restored by then.
-        if self.batch is not None and int(self.model.steps) == 0:
+        if self.batch is not None and int(self.model.steps.numpy()) == 0:
             self.model.before_training(self.batch)
         self.batch = None
         self.model.before_epoch(epoch)
@@ -329,7 +329,7 @@ class BaseModel(keras.Model):
             self.steps.assign(inner._iterations)
             self._steps_are_due = False
         wants_batch = type(self).before_training is not BaseModel.before_training
-        wants_batch = wants_batch and int(self.steps) == 0
+        wants_batch = wants_batch and int(self.steps.numpy()) == 0
         batch = None
         is_new = not isinstance(x, tf.data.Dataset) or (
             self._last_data is None or self._last_data() is not x

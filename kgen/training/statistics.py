@@ -67,7 +67,7 @@ class StatisticsModel(BaseModel):
         how = dict(steps_per_execution=steps_per_execution, run_eagerly=run_eagerly)
         arguments = dict(jit_compile=jit_compile, **how)
         self._compile(arguments, [], jit_compile=jit_compile, **how)
-        self._optimizer = None
+        self.optimizer = None
         with self.distribute_strategy.scope():
             self._make_sums()
 

@@ -243,7 +243,7 @@ _ENDLESS_RUN = """
 
 
 def test_kills_at_any_moment_lose_no_epoch_and_repeat_none(tmp_path):
-    kills = 6
+    kills = 4
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     command = [sys.executable, "-c", textwrap.dedent(_ENDLESS_RUN), str(tmp_path), str(kills)]

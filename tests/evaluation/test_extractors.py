@@ -135,6 +135,7 @@ def test_images_of_another_size(folders, tmp_path):
 
 def test_a_builder_of_ones_own(folders, tmp_path, monkeypatch):
     """A folder of white and of black images, which one epoch tells apart."""
+    monkeypatch.setattr(extractors, "_FILTERS", (8,))
     for split in ("train", "test"):
         for name, level in (("black", 0), ("white", 255)):
             write_images(tmp_path / "images" / split / name, level, count=64)

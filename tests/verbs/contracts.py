@@ -96,7 +96,7 @@ def by_verb(model, name, inputs):
         return model.sample(len(inputs["seed"]), **seeded, **given)
     if name == "interpolate":
         start, end, weight = (given.pop(key) for key in ("start", "end", "weight"))
-        path = model.interpolate(start, end=end, num_steps=len(weight), **given)
+        path = model.interpolate(start, end=end, num_steps=len(weight), **given, **seeded)
         return tf.stack([path[row, row] for row in range(len(weight))])
     first = given.pop(next(iter(inputs)))
     if name == "complete":
