@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -29,4 +30,20 @@ def seeded():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+    keras.backend.clear_session()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgotten_graphs():
+    """Forget the gradients that `tf.custom_gradient` registered for the graphs of a module's tests.
+
+    TensorFlow keeps them for ever under names of their own, and with each the graph that it was
+    traced in: a process grew to 4 GB over the suite.
+    """
+    registry = ops.gradient_registry._registry
+    before = set(registry)
+    yield
+    for name in set(registry) - before:
+        if name.startswith("CustomGradient-"):
+            del registry[name]
     keras.backend.clear_session()

@@ -23,7 +23,7 @@ def choose(names):
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 # One model of each base is enough where the bases alone do the work; GANs differentiate gradients.
-each_base = choose(("vae", "wgan_gp", "gaussian_mixture", "moco", "pixelcnn_plus_plus"))
+each_base = choose(("vae", "wgan_gp", "gaussian_mixture", "moco", "pixelcnn"))
 # XLA compiles for seconds: a VAE, a game with a gradient of a gradient, and convolutions.
 with_xla = choose(("vae", "wgan_gp", "pixelcnn"))
 # Those that draw no noise of their own, and whose statistics are those of the whole batch.
@@ -49,6 +49,7 @@ def test_contract(case, tmp_path):
     assert all(np.isfinite(values).all() for values in history.values())
     assert int(model.steps) == 4
     check_what_moved(case, model, before)
+    assert all(int(optimizer.iterations.numpy()) >= 4 for optimizer in optimizers(model))
 
     results = model.evaluate(*data, verbose=0, return_dict=True)
     assert results == model.evaluate(*data, verbose=0, return_dict=True)
@@ -85,7 +86,6 @@ def check_same(model, restored):
     for mine, theirs in zip(model.variables, restored.variables, strict=True):
         np.testing.assert_array_equal(mine, theirs, err_msg=mine.path)
     for mine, theirs in zip(optimizers(model), optimizers(restored), strict=True):
-        assert int(mine.iterations.numpy()) > 0
         for a, b in zip(mine.variables, theirs.variables, strict=True):
             np.testing.assert_array_equal(a, b, err_msg=a.path)
 
