@@ -8,37 +8,9 @@ import keras
 import tensorflow as tf
 
 from kgen import checks, specs
-from kgen.epochs import set_epoch
 from kgen.training import data
 from kgen.training.divergence import DivergenceGuard
-
-
-class _Hooks(keras.callbacks.Callback):
-    """Calls the model's hooks, and tells the input pipelines which epoch begins."""
-
-    async_safe = True  # Keras calls the batch's hook in a thread: no step waits for its logs.
-
-    def __init__(self, batch):
-        super().__init__()
-        self.batch = batch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        set_epoch(epoch)
-        # Here and not when training begins: a backup is restored by then.
-        if self.batch is not None and int(self.model.steps.numpy()) == 0:
-            self.model.before_training(self.batch)
-        self.batch = None
-        self.model.before_epoch(epoch)
-
-    def on_train_batch_end(self, batch, logs=None):
-        _as_scalars(logs)
-
-    def on_epoch_end(self, epoch, logs=None):
-        _as_scalars(logs)
-        self.model.after_epoch(epoch)
-
-    def on_train_end(self, logs=None):
-        self.model.after_training()
+from kgen.training.hooks import Hooks
 
 
 class BaseModel(keras.Model):
@@ -347,7 +319,7 @@ class BaseModel(keras.Model):
         self._check_strategy(x, batch_size)
         callbacks = kwargs.pop("callbacks", None) or []
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            hooks = _Hooks(batch if wants_batch else None)
+            hooks = Hooks(batch if wants_batch else None)
             callbacks = [hooks, DivergenceGuard(), *_as_list(callbacks)]
         if isinstance(x, (tf.data.Dataset, types.GeneratorType)):
             # Keras warns that it leaves their order alone, even where nobody asked.
@@ -392,13 +364,6 @@ class BaseModel(keras.Model):
                     f"The last batch has {left_over} of {count} images, too few for {replicas} "
                     "replicas: one would get none. Leave them out, or choose another batch_size."
                 )
-
-
-def _as_scalars(logs):
-    """Turn the one-entry arrays that several workers report into floats, for all callbacks."""
-    for name, value in (logs or {}).items():
-        if getattr(value, "shape", ()) == (1,):
-            logs[name] = float(value[0])
 
 
 def _argument_names(cls):

@@ -1,0 +1,275 @@
+"""The kinds of data: a small serializable dataclass each."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from kgen import checks
+from kgen.quantities import SHARE, Quantity
+from kgen.specs.spec import Spec
+
+register = keras.saving.register_keras_serializable(package="kgen")
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Images(Spec):
+    """Float32 images in [0, 1], channels last.
+
+    Args:
+        shape: `(height, width, channels)`; a side may be None for any size.
+        num_levels: int, L, where pixels lie on the levels k / (L - 1); or None.
+    """
+
+    shape: tuple
+    num_levels: int | None = None
+    noun = "images"
+
+    def __post_init__(self):
+        known = checks.image_shape([1 if side is None else side for side in self.shape])
+        sides = zip(self.shape, known, strict=True)
+        self._set(shape=tuple(None if side is None else size for side, size in sides))
+
+    def _check(self, batch):
+        checks.images(batch, self.shape)
+        if self.num_levels:
+            checks.levels(batch, self.num_levels)
+
+    def example(self, count, seed=0):
+        """Images of the levels, or of black and white pixels, which lie on the levels of all."""
+        levels = self.num_levels or 2
+        draws = np.random.default_rng(seed).integers(0, levels, size=self._size(count))
+        return (draws / (levels - 1)).astype("float32")
+
+    def quantity(self):
+        """Intensities in [0, 1]."""
+        meaning = "pixels, channels last: 0 is black, 1 the full intensity"
+        return Quantity(meaning, **SHARE, num_levels=self.num_levels)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Clips(Spec):
+    """Float32 video in [0, 1].
+
+    Args:
+        shape: `(frames, height, width, channels)`.
+    """
+
+    shape: tuple
+    noun = "clips"
+
+    def __post_init__(self):
+        self._set(
+            shape=checks.sizes("shape", self.shape, ("frames", "height", "width", "channels"))
+        )
+
+    def _check(self, batch):
+        checks.images(batch, self.shape, "clips")
+
+    def example(self, count, seed=0):
+        """Clips of black and white pixels."""
+        draws = np.random.default_rng(seed).integers(0, 2, size=self._size(count))
+        return draws.astype("float32")
+
+    def quantity(self):
+        """Intensities in [0, 1]."""
+        return Quantity("pixels of frames, channels last: 0 is black, 1 full intensity", **SHARE)
+
+
+class _Numbers(Spec):
+    """Float32 numbers of any finite range."""
+
+    def _check(self, batch):
+        checks.numbers(batch, self.shape, self.noun)
+
+    def example(self, count, seed=0):
+        """Standard normal numbers."""
+        return np.random.default_rng(seed).normal(size=self._size(count)).astype("float32")
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Points(_Numbers):
+    """Float32 vectors of any finite range: toys, tables, spectra.
+
+    Args:
+        dim: int >= 1.
+    """
+
+    dim: int
+    noun = "points"
+
+    def __post_init__(self):
+        checks.positive_integer("dim", self.dim)
+
+    @property
+    def shape(self):
+        """`(dim,)`."""
+        return (self.dim,)
+
+    def quantity(self):
+        """Numbers on the data's own scale."""
+        return Quantity("coordinates of points, on the scale of the training data")
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Signals(_Numbers):
+    """Float32 sequences of any finite range.
+
+    Args:
+        length: int >= 1.
+        channels: int >= 1.
+    """
+
+    length: int
+    channels: int = 1
+    noun = "signals"
+
+    def __post_init__(self):
+        checks.positive_integer("length", self.length)
+        checks.positive_integer("channels", self.channels)
+
+    @property
+    def shape(self):
+        """`(length, channels)`."""
+        return (self.length, self.channels)
+
+    def quantity(self):
+        """Numbers on the data's own scale."""
+        return Quantity("values of a signal over time, on the scale of the training data")
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Waveforms(Spec):
+    """Float32 sound in [-1, 1], one channel.
+
+    Args:
+        num_samples: int >= 1.
+        sample_rate: int >= 1, samples per second.
+    """
+
+    num_samples: int
+    sample_rate: int
+    noun = "waveforms"
+
+    def __post_init__(self):
+        checks.positive_integer("num_samples", self.num_samples)
+        checks.positive_integer("sample_rate", self.sample_rate)
+
+    @property
+    def shape(self):
+        """`(num_samples,)`."""
+        return (self.num_samples,)
+
+    def _check(self, batch):
+        checks.numbers(batch, self.shape, "waveforms", low=-1.0, high=1.0)
+
+    def example(self, count, seed=0):
+        """Uniform noise of half the full range."""
+        draws = np.random.default_rng(seed).uniform(-0.5, 0.5, size=self._size(count))
+        return draws.astype("float32")
+
+    def quantity(self):
+        """Amplitudes in [-1, 1]."""
+        return Quantity(f"amplitudes, {self.sample_rate} per second", minimum=-1.0, maximum=1.0)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Tokens(Spec):
+    """Integer sequences, such as words or codes of a codebook.
+
+    Args:
+        length: int >= 1.
+        vocabulary_size: int >= 1; tokens are 0 .. vocabulary_size - 1.
+    """
+
+    length: int
+    vocabulary_size: int
+    noun = "tokens"
+    dtype = "int32"
+
+    def __post_init__(self):
+        checks.positive_integer("length", self.length)
+        checks.positive_integer("vocabulary_size", self.vocabulary_size)
+
+    @property
+    def shape(self):
+        """`(length,)`."""
+        return (self.length,)
+
+    def _check(self, batch):
+        checks.integers(batch, self.shape, self.vocabulary_size, "tokens")
+
+    def example(self, count, seed=0):
+        """Uniform tokens."""
+        draws = np.random.default_rng(seed).integers(0, self.vocabulary_size, self._size(count))
+        return draws.astype("int32")
+
+    def quantity(self):
+        """Indices of the vocabulary."""
+        last = self.vocabulary_size - 1
+        return Quantity("an entry of the vocabulary", minimum=0, maximum=last)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Labels(Spec):
+    """One integer class per example.
+
+    Args:
+        num_classes: int >= 2; labels are 0 .. num_classes - 1.
+        meaning: what the integer says, such as "class" or "number of the image".
+    """
+
+    num_classes: int
+    meaning: str = "class"
+    noun = "labels"
+    dtype = "int32"
+    shape = ()
+
+    def __post_init__(self):
+        checks.integer_at_least("num_classes", self.num_classes, 2)
+
+    def _check(self, batch):
+        checks.labels(batch, self.num_classes)
+
+    def example(self, count, seed=0):
+        """All classes in turn."""
+        return ((np.arange(count) + seed) % self.num_classes).astype("int32")
+
+    def quantity(self):
+        """A class."""
+        return Quantity(f"the {self.meaning}", minimum=0, maximum=self.num_classes - 1)
+
+    def __str__(self):
+        return f"labels 0 .. {self.num_classes - 1}"
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Attributes(_Numbers):
+    """Float32 conditions of any finite range: continuous ones, or several binary ones.
+
+    Args:
+        dim: int >= 1.
+    """
+
+    dim: int
+    noun = "attributes"
+
+    def __post_init__(self):
+        checks.positive_integer("dim", self.dim)
+
+    @property
+    def shape(self):
+        """`(dim,)`."""
+        return (self.dim,)
+
+    def quantity(self):
+        """Numbers on the data's own scale."""
+        return Quantity("attributes, on the scale of the training data")

@@ -1,0 +1,86 @@
+"""Structures of specs: nested tuples and dicts, in Keras' `(x, y)` form."""
+
+from kgen.specs.kinds import Clips, Images, Points, Signals
+
+
+def of_shape(shape):
+    """The spec of what a network takes or makes, by its shape without the batch.
+
+    A GAN that is built from networks learns here what it generates: images of rank 3, clips of
+    rank 4, signals of rank 2, points of rank 1.
+
+    Raises:
+        ValueError: for another rank.
+    """
+    shape = tuple(shape)
+    if len(shape) in (1, 2):
+        return (Points if len(shape) == 1 else Signals)(*shape)
+    if len(shape) in (3, 4):
+        return (Images if len(shape) == 3 else Clips)(shape)
+    raise ValueError(
+        "Expected images (height, width, channels), clips (frames, height, width, channels), "
+        f"signals (length, channels) or points (dim,), received shape {shape}."
+    )
+
+
+def x_and_y(data_spec):
+    """The specs of x and of y, None where there is no y.
+
+    A list is read as a tuple: saving a model makes lists of the tuples among its arguments.
+
+    Raises:
+        ValueError: if `data_spec` is a tuple of none, or of more than two.
+    """
+    if not isinstance(data_spec, (tuple, list)):
+        return data_spec, None
+    if len(data_spec) not in (1, 2):
+        raise ValueError(
+            f"A data_spec is x, (x,) or (x, y), received {len(data_spec)} parts. Where x has "
+            "several parts, nest them: ((a, b, c),)."
+        )
+    return tuple(data_spec) if len(data_spec) == 2 else (*data_spec, None)
+
+
+def pairs(structure, values, role="x"):
+    """Each spec of a structure with its role and its value: `(role, spec, value)`.
+
+    Raises:
+        TypeError: if the values have another structure.
+    """
+    if isinstance(structure, dict):
+        if not isinstance(values, dict) or set(values) != set(structure):
+            raise TypeError(role)
+        parts = [(key, part, values[key]) for key, part in structure.items()]
+    elif isinstance(structure, (tuple, list)):
+        if not isinstance(values, (tuple, list)) or len(values) != len(structure):
+            raise TypeError(role)
+        both = zip(structure, values, strict=True)
+        parts = [(index, part, value) for index, (part, value) in enumerate(both)]
+    else:
+        if isinstance(values, (dict, tuple, list)):
+            raise TypeError(role)
+        return [(role, structure, values)]
+    return [each for key, part, value in parts for each in pairs(part, value, f"{role}[{key!r}]")]
+
+
+def describe(structure):
+    """A structure in words: "(images (8, 8, 1), labels 0 .. 9)"."""
+    if isinstance(structure, dict):
+        return (
+            "{" + ", ".join(f"{key!r}: {describe(part)}" for key, part in structure.items()) + "}"
+        )
+    if isinstance(structure, (tuple, list)):
+        inside = ", ".join(describe(part) for part in structure)
+        return f"({inside},)" if len(structure) == 1 else f"({inside})"
+    return str(structure)
+
+
+def example(structure, count, seed=0):
+    """A valid batch of a structure: one array per spec, each drawn from a seed of its own."""
+    if isinstance(structure, dict):
+        return {
+            key: example(part, count, seed + i) for i, (key, part) in enumerate(structure.items())
+        }
+    if isinstance(structure, (tuple, list)):
+        return tuple(example(part, count, seed + i) for i, part in enumerate(structure))
+    return structure.example(count, seed)
