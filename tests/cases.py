@@ -44,6 +44,12 @@ RESIDUAL = dict(
 )
 
 
+FEATURES = dict(
+    encoder=functools.partial(networks.convolutional_feature_encoder, filters=(3,)),
+    decoder=functools.partial(networks.convolutional_feature_decoder, filters=(3,)),
+)
+
+
 def vae(**kwargs):
     """A builder of VAEs with two latents and small networks, unless told otherwise."""
     shape = kwargs.pop("shape", SHAPE)
@@ -180,7 +186,7 @@ CASES = [
     ),
     Case(
         "vqvae",
-        lambda: kgen.VQVAE.for_images(SHAPE, num_codes=4, code_dim=2, filters=(3,)),
+        lambda: kgen.VQVAE.for_images(SHAPE, num_codes=4, code_dim=2, **FEATURES),
         follows=("codebook", "counts", "sums"),
     ),
     Case(

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import SMALL
+from cases import FEATURES, SMALL
 from replicas import two_replicas
 
 import kgen
@@ -77,7 +77,7 @@ def build_gan(**kwargs):
 
 def build_vqvae():
     keras.utils.set_random_seed(0)
-    model = kgen.VQVAE.for_images(SHAPE, num_codes=4, code_dim=2, filters=(3,))
+    model = kgen.VQVAE.for_images(SHAPE, num_codes=4, code_dim=2, **FEATURES)
     # At the usual decay three steps hardly move the codebook.
     model.quantizer.decay = 0.5
     # Its squared errors are in units of the likelihood's scale, 0.1: a hundred times larger.

@@ -59,25 +59,34 @@ class VQVAE(Reconstruction, Decoding, ObjectiveModel):
 
     @classmethod
     def for_images(
-        cls, image_shape, *, num_codes=128, code_dim=16, filters=(32, 64), likelihood=None, **kwargs
+        cls,
+        image_shape,
+        *,
+        num_codes=128,
+        code_dim=16,
+        encoder=convolutional_feature_encoder,
+        decoder=convolutional_feature_decoder,
+        likelihood=None,
+        **kwargs,
     ):
-        """A VQ-VAE with convolutional networks made for an image shape.
+        """A VQ-VAE with networks made for an image shape.
 
         Args:
-            image_shape: `(height, width, channels)`; each layer halves the sides, rounding up.
+            image_shape: `(height, width, channels)`.
             num_codes: int, K.
             code_dim: int, size of a code.
-            filters: channels of the encoder's convolutions; the decoder mirrors them.
+            encoder: function `(image_shape, code_dim) -> keras.Model` from `kgen.networks`; the
+                default halves the sides twice, rounding up.
+            decoder: function `(code_dim, output_shape) -> keras.Model`, which mirrors it.
             likelihood: as for the class.
             **kwargs: the class's other arguments.
         """
         likelihood = likelihood or heads.Normal(scale=0.1)
         image_shape = checks.image_shape(image_shape)
         params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))
-        encoder = convolutional_feature_encoder(image_shape, code_dim, filters=filters)
-        decoder = convolutional_feature_decoder(code_dim, params_shape, filters=filters[::-1])
+        networks = encoder(image_shape, code_dim), decoder(code_dim, params_shape)
         quantizer = VectorQuantizer(num_codes, code_dim)
-        return cls(encoder, decoder, quantizer, likelihood=likelihood, **kwargs)
+        return cls(*networks, quantizer, likelihood=likelihood, **kwargs)
 
     @property
     def latent_spec(self):

@@ -23,16 +23,16 @@ def bits_per_dim(nats, image_shape):
 
 
 def evidence_lower_bound(model, data, *, num_samples=1, seed=0):
-    """Mean over the data of `E_q[log p(x, z) - log q(z|x)]`, from `num_samples` draws an image.
+    """Mean over the data of `E_q[log p(x, z) - log q(z|x)]`, from `num_samples` draws per image.
 
     Args:
         model: a model with the verb `elbo`.
         data: tf.data.Dataset of image batches, or of `(images, ...)`.
-        num_samples: int >= 1, draws of z an image, averaged.
+        num_samples: int >= 1, draws of z per image, averaged.
         seed: int.
 
     Returns:
-        dict with `value` (nats an image), `standard_error`, `bits_per_dim`, `num_images`,
+        dict with `value` (nats per image), `standard_error`, `bits_per_dim`, `num_images`,
         `protocol`.
 
     Reference: Kingma & Welling 2014, "Auto-Encoding Variational Bayes", eq. 2.
@@ -44,7 +44,7 @@ def evidence_lower_bound(model, data, *, num_samples=1, seed=0):
         draws = [elbo(images, seed=_seed(seed, index, draw)) for draw in range(num_samples)]
         return np.mean(draws, axis=0)
 
-    protocol = f"one-sample ELBO, mean of {num_samples} draw(s) an image"
+    protocol = f"one-sample ELBO, mean of {num_samples} draw(s) per image"
     return _summary(model, data, of_batch, protocol, seed)
 
 
@@ -117,7 +117,7 @@ def _summary(model, data, of_batch, protocol, seed):
         standard_error=float(values.std() / math.sqrt(len(values))),
         bits_per_dim=float(bits_per_dim(mean, model.image_shape)),
         num_images=len(values),
-        protocol=f"{protocol}, {len(values)} images, nats an image, seed {seed}",
+        protocol=f"{protocol}, {len(values)} images, nats per image, seed {seed}",
     )
 
 

@@ -190,7 +190,7 @@ def two_sizes():
     return keras.Model(images, layers.Dense(3)(layers.Concatenate()([x, small])))
 
 
-def check_same(network, *others, passes=1):
+def check_same(network, *others, passes=1, jit_compile=False):
     """The cached sampler draws what passes over the image draw, some pixels being known."""
     height, width, channels = network.inputs[0].shape[1:]
     draws = np.random.RandomState(0)
@@ -201,7 +201,7 @@ def check_same(network, *others, passes=1):
     likelihood = heads.Categorical(3)
     sampler = CachedSampler(network, likelihood)
 
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, jit_compile=jit_compile)
     def both(images, known, uniforms, temperature, *others):
         cached = sampler(images, known, uniforms, temperature, *others)
         expected = naive_fill(
@@ -228,7 +228,9 @@ USERS = {"sequential": sequential, "dense_net": dense_net, "colour": colour, "tw
 
 @pytest.mark.parametrize("name", USERS)
 def test_networks_of_ones_own(name):
-    check_same(randomize(USERS[name]()), passes=3 if name == "colour" else 1)
+    # XLA takes its time: once, where conditions on rows and columns are compiled.
+    passes = 3 if name == "colour" else 1
+    check_same(randomize(USERS[name]()), passes=passes, jit_compile=name == "two_sizes")
 
 
 def test_a_map_as_second_input():

@@ -100,8 +100,9 @@ def test_a_training_call_quantizes_with_the_codebook_as_it_was():
 def test_unused_codes_stay_finite():
     layer = VectorQuantizer(8, 2, decay=0.5)
     far = np.full((16, 2), 100.0, "float32")
+    step = tf.function(lambda: layer(far, training=True))
     for _ in range(200):
-        layer(far, training=True)
+        step()
     assert np.isfinite(layer.codebook.numpy()).all()
     used = int(layer.nearest(far[:1]).numpy()[0])
     # Smoothing takes epsilon / N off.

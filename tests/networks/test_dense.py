@@ -10,15 +10,15 @@ from kgen.networks import dense_discriminator, dense_generator
 
 HIDDEN = dict(hidden_units=(5, 4))
 SHAPES = [(2,), (1,), (3, 5, 2)]
-every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
 def draw(*shape):
     return np.random.RandomState(0).uniform(size=(4, *shape)).astype("float32")
 
 
-@every_shape
-@pytest.mark.parametrize("normalization", ["batch", "layer", None])
+@pytest.mark.parametrize(
+    ("shape", "normalization"), list(zip(SHAPES, ["batch", "layer", None], strict=True)), ids=str
+)
 def test_any_shape(shape, normalization, plain_model):
     options = dict(**HIDDEN, normalization=normalization)
     plain_model(dense_generator(3, shape, **options), draw(3), shape)
