@@ -20,11 +20,13 @@ class VAE(nn.Module):
         # A threshold at which softplus and the identity agree in float32.
         return loc, 1e-5 + functional.softplus(raw_scale, threshold=30.0)
 
+    def reconstruction(self, latents, images):
+        cross_entropy = functional.binary_cross_entropy_with_logits
+        return cross_entropy(self.decoder(latents), images, reduction="none").sum(dim=(1, 2, 3))
+
     def forward(self, images):
         loc, scale = self.posterior(images)
-        logits = self.decoder(loc + scale * torch.randn_like(scale))
-        cross_entropy = functional.binary_cross_entropy_with_logits
-        reconstruction = cross_entropy(logits, images, reduction="none").sum(dim=(1, 2, 3))
+        reconstruction = self.reconstruction(loc + scale * torch.randn_like(scale), images)
         kl = 0.5 * loc.square() + 0.5 * scale.square() - 0.5 - scale.log()
         return (reconstruction + kl.sum(dim=-1)).mean()
 
