@@ -167,12 +167,15 @@ class GaussianMixture(Density, Sampling, StatisticsModel):
         return tf.cast(tf.nn.softmax(self._log_joint(x)), tf.float32)
 
     def _sample_rows(self, seeds):
-        factors = tf.linalg.cholesky(self.covariances.value)
-        mixture = tfd.MixtureSameFamily(
-            tfd.Categorical(probs=self.weights_of_components.value),
-            tfd.MultivariateNormalTriL(self.means.value, factors),
-        )
-        return tf.cast(sample_rows(mixture, seeds), tf.float32)
+        # The component by the inverse of its distribution function, at a uniform number.
+        noise = sample_rows(tfd.Sample(tfd.Normal(0.0, 1.0), 1 + self.dim), seeds)
+        uniform = tf.cast(tfd.Normal(0.0, 1.0).cdf(noise[:, 0]), tf.float64)
+        ends = tf.cumsum(self.weights_of_components.value)
+        which = tf.searchsorted(ends, uniform, side="right")
+        which = tf.minimum(which, self.num_components - 1)
+        factors = tf.gather(tf.linalg.cholesky(self.covariances.value), which)
+        shift = tf.linalg.matvec(factors, tf.cast(noise[:, 1:], tf.float64))
+        return tf.cast(tf.gather(self.means.value, which) + shift, tf.float32)
 
     def endpoints(self):
         """`sample` (the default), `log_prob`, `responsibilities`."""

@@ -32,7 +32,9 @@ def online_probe(images, labels, config):
     Not on test images: whoever chooses by what each epoch shows would look at them.
     """
     rows = evaluation.class_balanced_subset(labels, 0.1, seed=config.seed)
-    halves = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+    # By turns of each class: of few images one half might lack a class.
+    rows = rows[np.argsort(labels[rows], kind="stable")]
+    halves = rows[::2], rows[1::2]
     return callbacks.OnlineProbe(
         *((images[half], labels[half]) for half in halves), every=max(1, config.epochs // 10)
     )

@@ -99,6 +99,13 @@ def test_log_prob_is_that_of_scipy():
     samples = model.sample(20_000, seed=0).numpy()
     mean = 0.3 * model.means.numpy()[0] + 0.7 * model.means.numpy()[1]
     np.testing.assert_allclose(samples.mean(axis=0), mean, atol=0.06)
+    # The law of total covariance.
+    centered = model.means.numpy() - mean
+    total = sum(
+        weight * (covariance + np.outer(row, row))
+        for weight, covariance, row in zip((0.3, 0.7), covariances, centered, strict=True)
+    )
+    np.testing.assert_allclose(np.cov(samples.T), total, atol=0.15)
 
 
 def test_weights_count_as_repetitions():
@@ -156,7 +163,7 @@ def test_larger_than_memory():
 
     dataset = tf.data.Dataset.from_generator(
         batches, output_signature=tf.TensorSpec((None, 2), tf.float32)
-    )
+    ).apply(tf.data.experimental.assert_cardinality(50))
     model = kgen.GaussianMixture(3, 2, seed=1)
     model.compile()
     stop = keras.callbacks.EarlyStopping(monitor="loss", min_delta=1e-4, patience=2)
