@@ -84,7 +84,8 @@ def request(endpoint, count=3):
         elif name == "weight":
             inputs[name] = np.linspace(0.0, 1.0, count).astype("float32")
         elif name in ("end", "latents") and spec.dtype == "float32":
-            inputs[name] = -1.5 * inputs[name][::-1]
+            # Not along `start`, nor against it, where a great circle has no direction.
+            inputs[name] = 2.0 * spec.example(count, seed=1) - 1.0
     return inputs
 
 
