@@ -156,7 +156,8 @@ def test_a_path_leads_from_one_sample_to_another(page, models):
         window.click(f"#samples button:nth-child({number})")
     shown = draw(window, "#interpolate", "#path", 8)
     samples = model.sample(4, seed=SEED)
-    expected = model.interpolate(samples[1:2], end=samples[3:4], num_steps=8)[0]
+    start, end = model.encode(samples[1:2]), model.encode(samples[3:4])
+    expected = model.interpolate(start, end=end, num_steps=8)[0]
     np.testing.assert_allclose(shown, expected, **CLOSE)
     # The sliders show the latents of the picture that was picked last.
     first = float(window.run(TEXT, "#sliders output"))
