@@ -102,7 +102,7 @@ def run_requests(
             {
                 "signature": name,
                 "inputs": {key: signature.inputs[key].name for key in inputs},
-                "outputs": {key: info.name for key, info in signature.outputs.items()},
+                "outputs": {key: info.name for key, info in sorted(signature.outputs.items())},
             }
         )
     results = _run_job(job, arrays)

@@ -12,8 +12,9 @@ SHAPE = (64, 64, 3)
 COUNTS = (1_000, 9_000)
 ROOT = pathlib.Path(__file__).parents[2]
 
-# Prints the peak of resident memory after each data set. Not getrusage: its peak includes that of
-# the process which started this one.
+# Prints the peak of resident memory after each data set, each read as often as gives as many
+# batches: an allocator grows with use too. Not getrusage: its peak includes that of the process
+# which started this one.
 PROBE = """
 import pathlib, re, sys
 import tensorflow_datasets as tfds
@@ -23,7 +24,8 @@ pipeline.SHUFFLE_BUFFER_BYTES = 4 << 20
 for folder in sys.argv[1:]:
     builder = tfds.builder_from_directory(folder)
     dataset = load(builder, batch_size=64, shuffle=True, cache=False)
-    count = sum(len(batch) for batch in dataset)
+    for _ in range(9_000 // builder.info.splits["train"].num_examples):
+        count = sum(len(batch) for batch in dataset)
     status = pathlib.Path("/proc/self/status").read_text()
     print(count, int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) * 1024)
 """
