@@ -96,7 +96,14 @@ def main(config):
     pictures["views"] = lambda _: experiment.view_grid(images, augmentation, seed=config.seed)
     index = experiment.neighbour_index(model, images, labels, config)
     experiment.publish(
-        model, "byol", config, metrics, pictures, seconds, protocol=config.dataset, served=index
+        model,
+        "byol",
+        config,
+        metrics,
+        pictures,
+        seconds,
+        protocol=experiment.data_name(config),
+        served=index,
     )
     return metrics
 

@@ -86,7 +86,7 @@ def main(config):
             train=experiment.load(config, config.train_split),
             seed=config.seed,
         )
-    protocol = f"{config.dataset}, test images"
+    protocol = f"{experiment.data_name(config)}, test images"
     experiment.publish(model, "dcgan", config, metrics, pictures, seconds, protocol=protocol)
     return metrics
 

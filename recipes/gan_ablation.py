@@ -276,7 +276,7 @@ def main(config):
             [SETTINGS[setting][0] for setting in settings],
         ),
     }
-    protocol = f"{config.dataset}, test images"
+    protocol = f"{experiment.data_name(config)}, test images"
     experiment.publish(model, "gan_ablation", config, metrics, pictures, seconds, protocol=protocol)
     for backup in backups:
         backup.clear()

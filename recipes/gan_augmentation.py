@@ -147,7 +147,7 @@ def main(config):
             experiment.arrays(config, config.test_split),
             config,
         )
-    protocol = f"{config.dataset}, test images"
+    protocol = f"{experiment.data_name(config)}, test images"
     experiment.publish(
         model, "gan_augmentation", config, metrics, pictures, seconds, protocol=protocol
     )

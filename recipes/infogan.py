@@ -138,7 +138,7 @@ def main(config):
             metrics[name] = experiment.mean_term(model, test, name)
             metrics[name]["protocol"] = "lower bound, mean over one generated image a test image"
     experiment.publish(
-        model, "infogan", config, metrics, pictures, seconds, protocol=config.dataset
+        model, "infogan", config, metrics, pictures, seconds, protocol=experiment.data_name(config)
     )
     return metrics
 

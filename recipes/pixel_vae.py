@@ -101,7 +101,7 @@ def main(config):
             ),
             "active_units": evaluation.active_units(model, test),
         }
-    protocol = f"{config.dataset}, test images, {model.num_levels} levels"
+    protocol = f"{experiment.data_name(config)}, test images, {model.num_levels} levels"
     experiment.publish(model, "pixel_vae", config, metrics, pictures, seconds, protocol=protocol)
     return metrics
 

@@ -69,7 +69,7 @@ def main(config):
         experiment.train(model, train, config, pictures=pictures, validation_data=test)
     with experiment.timer(seconds, "evaluation"):
         metrics = {"test_negative_log_likelihood": experiment.negative_log_likelihood(model, test)}
-    protocol = f"{config.dataset}, binarize={config.binarize}"
+    protocol = f"{experiment.data_name(config)}, binarize={config.binarize}"
     experiment.publish(
         model, "pixelcnn_plus_plus", config, metrics, pictures, seconds, protocol=protocol
     )

@@ -116,7 +116,7 @@ def main(config):
     )
     for metric in metrics.values() if not on_levels else ():
         metric.pop("bits_per_dim", None)  # A density, or no likelihood of grey values: no code.
-    protocol = f"{config.dataset}, binarize={config.binarize}, {config.likelihood}"
+    protocol = f"{experiment.data_name(config)}, binarize={config.binarize}, {config.likelihood}"
     experiment.publish(model, "vae", config, metrics, pictures, seconds, protocol=protocol)
     return metrics
 

@@ -103,7 +103,7 @@ def main(config):
             train=experiment.load(config, config.train_split),
             seed=config.seed,
         )
-    protocol = f"{config.dataset}, test images"
+    protocol = f"{experiment.data_name(config)}, test images"
     experiment.publish(model, "wgan_gp", config, metrics, pictures, seconds, protocol=protocol)
     return metrics
 

@@ -184,4 +184,6 @@ def _check_players(generator, discriminator, num_classes):
         )
     why = f"one logit and those of num_classes={num_classes}"
     checks.output_shape("discriminator", discriminator, (1 + num_classes,), why)
+    checks.warn_of_bounded_logits("discriminator", discriminator)
+    checks.warn_of_images_beyond_unit_interval("generator", generator)
     return received[0][1], image_shape

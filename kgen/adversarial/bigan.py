@@ -158,4 +158,6 @@ def _check_players(encoder, generator, discriminator):
             f"and {latents}, received inputs of shape {received}."
         )
     checks.output_shape("discriminator", discriminator, (1,), "one logit a pair")
+    checks.warn_of_bounded_logits("discriminator", discriminator)
+    checks.warn_of_images_beyond_unit_interval("generator", generator)
     return latent_dim, images

@@ -60,7 +60,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
         self.discriminator = checks.network("discriminator", discriminator)
         self.likelihood = likelihood or heads.Bernoulli()
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
-        self.data_spec = specs.Images(self.image_shape)
+        self.data_spec = specs.Images(self.image_shape, self.likelihood.required_levels)
         self.latent_dim = encoder.output_shape[-1]
         self.prior = checks.prior(
             prior or heads.StandardNormal(self.latent_dim), self.latent_dim, self.image_shape
@@ -74,6 +74,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
         self.adversarial_weight = checks.at_least("adversarial_weight", adversarial_weight, 0.0)
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
         checks.output_shape("discriminator", discriminator, (1,), "it gives one logit")
+        checks.warn_of_bounded_logits("discriminator", discriminator)
 
     @classmethod
     def for_images(

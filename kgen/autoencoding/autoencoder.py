@@ -54,7 +54,7 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
         if walkback_steps > 1 and corruption is None:
             raise ValueError("walkback_steps > 1 needs a corruption, received corruption=None.")
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
-        self.data_spec = specs.Images(self.image_shape)
+        self.data_spec = specs.Images(self.image_shape, self.likelihood.required_levels)
         self.latent_dim = encoder.output_shape[-1]
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
 

@@ -50,12 +50,11 @@ class VQVAE(Reconstruction, Decoding, ObjectiveModel):
         self.likelihood = likelihood or heads.Normal(scale=0.1)
         self.beta = checks.at_least("beta", beta, 0.0)
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
-        self.data_spec = specs.Images(self.image_shape)
+        self.data_spec = specs.Images(self.image_shape, self.likelihood.required_levels)
         self.code_shape = tuple(encoder.output_shape[1:-1])
         code_dim = (*self.code_shape, quantizer.code_dim)
         checks.output_shape("encoder", encoder, code_dim, "the quantizer's code_dim comes last")
-        params_shape = (*self.image_shape[:-1], self.likelihood.params_size(self.image_shape))
-        checks.output_shape("decoder", decoder, params_shape, "that is what the likelihood needs")
+        checks.likelihood_network("decoder", decoder, self.image_shape, self.likelihood)
 
     @classmethod
     def for_images(

@@ -13,8 +13,9 @@ from kgen.callbacks.chief import is_chief
 class PictureLogger(keras.callbacks.Callback):
     """Draws pictures at the end of every n-th epoch: as PNG files and for TensorBoard.
 
-    Epochs count from 0 in both places, as in Keras' own `TensorBoard` callback: the file is
-    `<log_dir>/<name>-<epoch:04d>.png`, the image summary `<name>` has step = epoch. For runs that
+    Files count epochs from 1, as the lines that `fit` prints: the picture after "Epoch 3/10" is
+    `<log_dir>/<name>-0003.png`. In TensorBoard it has step 2, as Keras' own callback counts the
+    losses beside it. For runs that
     resume exactly, let the functions draw with fixed seeds (`kgen.plots` does).
 
     Args:
@@ -54,7 +55,7 @@ class PictureLogger(keras.callbacks.Callback):
             self._writer = tf.summary.create_file_writer(str(self.log_dir))
         for name, draw in self.pictures.items():
             picture = plots.check_picture(draw(self.model), name=f"picture {name!r}")
-            plots.save_png(picture, self.log_dir / f"{name}-{epoch:04d}.png")
+            plots.save_png(picture, self.log_dir / f"{name}-{epoch + 1:04d}.png")
             with self._writer.as_default(step=epoch):
                 tf.summary.image(name, picture[np.newaxis])
         self._writer.flush()

@@ -1,5 +1,10 @@
 """Checks: each says what was expected, what was received, and what to do."""
 
+from kgen.checks.activations import last_activation as last_activation
+from kgen.checks.activations import warn_of_bounded_logits as warn_of_bounded_logits
+from kgen.checks.activations import (
+    warn_of_images_beyond_unit_interval as warn_of_images_beyond_unit_interval,
+)
 from kgen.checks.arguments import at_least as at_least
 from kgen.checks.arguments import image_shape as image_shape
 from kgen.checks.arguments import integer_at_least as integer_at_least

@@ -2,6 +2,8 @@
 
 import keras
 
+from kgen.checks.activations import warn_of_bounded_params
+
 
 def network(role, value):
     """Return `value`, or raise ValueError if it is not a built Keras model with known shapes."""
@@ -80,6 +82,7 @@ def decoder(value, latent_dim, shape, likelihood):
     expected = (*shape[:-1], likelihood.params_size(shape))
     why = f"that is what {type(likelihood).__name__} needs for images of shape {tuple(shape)}"
     output_shape("decoder", value, expected, why)
+    warn_of_bounded_params("decoder", value, likelihood)
 
 
 def likelihood_network(role, value, shape, likelihood):
@@ -87,6 +90,7 @@ def likelihood_network(role, value, shape, likelihood):
     expected = (*shape[:-1], likelihood.params_size(shape))
     why = f"that is what {likelihood!r} needs for images of shape {tuple(shape)}"
     output_shape(role, value, expected, why)
+    warn_of_bounded_params(role, value, likelihood)
 
 
 def prior(value, latent_dim, shape):

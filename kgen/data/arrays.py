@@ -17,6 +17,7 @@ def from_arrays(
     shuffle=False,
     seed=0,
     binarize=None,
+    levels=None,
     drop_remainder=False,
 ):
     """Batches from arrays in memory, in the structure that a model's `data_spec` has.
@@ -34,7 +35,7 @@ def from_arrays(
             rank 4 are images, of rank 5 clips, float arrays of rank 2 points, integers of rank 1
             labels; what else there is needs a spec.
         batch_size, shuffle, seed, drop_remainder: as in `kgen.data.load`.
-        binarize: as there, for all images.
+        binarize, levels: as there, for all images.
 
     Returns:
         tf.data.Dataset of the structure, with known cardinality: images, clips and other floats
@@ -55,11 +56,16 @@ def from_arrays(
         raise ValueError(f"Expected as many rows in each array, received {lengths}.")
     count = next(iter(lengths.values()))
     pipeline.check_arguments(
-        count, batch_size=batch_size, drop_remainder=drop_remainder, binarize=binarize
+        count,
+        batch_size=batch_size,
+        drop_remainder=drop_remainder,
+        binarize=binarize,
+        levels=levels,
     )
     are_images = [isinstance(leaf, specs.Images) for _, leaf, _ in leaves]
-    if binarize is not None and not any(are_images):
-        raise ValueError(f"binarize={binarize!r} needs images, received {specs.describe(spec)}.")
+    for argument, value in (("binarize", binarize), ("levels", levels)):
+        if value is not None and not any(are_images):
+            raise ValueError(f"{argument}={value!r} needs images, received {specs.describe(spec)}.")
     batches_of_epoch = pipeline.batches_in_memory(
         tuple(array for _, _, array in leaves),
         batch_size=batch_size,
@@ -74,7 +80,7 @@ def from_arrays(
         drop_remainder=drop_remainder,
         seed=seed,
         binarize=binarize,
-        columns=[pipeline.Column(is_image=is_image) for is_image in are_images],
+        columns=[pipeline.Column(is_image=is_image, levels=levels) for is_image in are_images],
         pack=functools.partial(keras.tree.pack_sequence_as, structure),
     )
 

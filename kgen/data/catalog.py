@@ -6,6 +6,7 @@ import os
 import pathlib
 import socket
 import urllib.request
+import warnings
 
 from kgen.data.quiet import quiet_preparation, quiet_warnings
 
@@ -30,9 +31,11 @@ def find_builder(name, data_dir=None):
     """The TFDS builder of a name; nothing is downloaded or prepared.
 
     Args:
-        name: "digits", "gaussian_ring", "cifar10", "image_folder/size=64,source=/my/images": a name
-            of TFDS or of `kgen.data.builders`, perhaps with a configuration, a version or
-            arguments, as in `tfds.builder`. Or a builder, which is returned.
+        name: "digits", "gaussian_ring", "cifar10", "image_folder/size=128,source=/my/images": a
+            name of TFDS or of `kgen.data.builders`, perhaps with a configuration, a version or
+            arguments, as in `tfds.builder`. Or a folder, "/my/images": of IDX files, of a data set
+            that TFDS prepared, or of pictures, which become colour of 64 x 64. Or a builder, which
+            is returned; `tfds.ImageFolder` is read as `kgen.data.builders.ImageFolder` reads it.
         data_dir: folder of prepared data sets, TFDS' own by default.
 
     Returns:
@@ -48,9 +51,13 @@ def find_builder(name, data_dir=None):
     if isinstance(name, tfds.core.DatasetBuilder):
         if data_dir is not None:
             raise ValueError("Give data_dir to the builder, not beside it.")
-        return name
+        return _resizing(name) if isinstance(name, tfds.ImageFolder) else name
+    if isinstance(name, os.PathLike):
+        name = os.fspath(name)
     if not isinstance(name, str) or not name:
         raise ValueError(f"Expected the name of a data set or a TFDS builder, received {name!r}.")
+    if _is_path(name):
+        return _of_folder(name, data_dir)
     base = name.split("/")[0].split(":")[0]
     folder = pathlib.Path(os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)) / base
     known = sorted(tfds.list_builders(with_community_datasets=False))
@@ -75,6 +82,53 @@ def find_builder(name, data_dir=None):
         return builder
 
 
+def _is_path(name):
+    """Whether a name is that of a folder: "/a", "~/a", "./a", "../a", or "a/b" if it is there."""
+    if name.startswith((os.sep, "~", f".{os.sep}", f"..{os.sep}")):
+        return True
+    return os.sep in name and "=" not in name and os.path.isdir(name)
+
+
+def is_plain(name):
+    """Whether a name is short enough to be shown: neither a folder nor one with a folder in it."""
+    return isinstance(name, str) and "=" not in name and not _is_path(name)
+
+
+def _of_folder(name, data_dir):
+    import tensorflow_datasets as tfds
+
+    from kgen.data import builders
+
+    folder = pathlib.Path(os.path.expanduser(name))
+    if not folder.is_dir():
+        raise ValueError(f"There is no folder '{name}'.")
+    if (folder / "dataset_info.json").is_file():
+        return tfds.builder_from_directory(folder)
+    if any("-ubyte" in file.name for file in folder.iterdir()):
+        return builders.IdxImages(source=folder, data_dir=data_dir)
+    return builders.ImageFolder(source=folder, data_dir=data_dir)
+
+
+def _resizing(builder):
+    """A `tfds.ImageFolder`, which gives images of any sizes, as one whose images fill a batch."""
+    from kgen.data import builders
+
+    shape = builder.info.features["image"].shape
+    size = (64, 64) if None in shape[:2] else tuple(shape[:2])
+    if None in shape[:2]:
+        warnings.warn(
+            "The pictures of this tfds.ImageFolder are scaled and cropped to 64 x 64; "
+            "tfds.ImageFolder(folder, shape=(128, 128, 3)) chooses another size.",
+            stacklevel=3,
+        )
+    return builders.ImageFolder(
+        source=builder.data_dir,
+        size=size,
+        channels=shape[2] or 3,
+        splits=tuple(builder.info.splits),
+    )
+
+
 def is_local(builder):
     """Whether a data set can be prepared without a network."""
     from kgen.data import builders
@@ -95,6 +149,11 @@ def prepare(builder):
         RuntimeError: if it could not be downloaded or prepared, with what to do.
         ValueError: if a file of a local data set is not what it should be.
     """
+    import tensorflow_datasets as tfds
+
+    if isinstance(builder, tfds.TranslateFolder):
+        # It reads its files anew each time.
+        return builder
     if not _is_prepared(builder):
         _download_and_prepare(builder)
     if not builder.info.splits:

@@ -12,14 +12,16 @@ def find_images(builder):
         builder: tfds.core.DatasetBuilder.
 
     Returns:
-        (name, feature). The feature is uint8 `(height, width, channels)`, or float32 `(dim,)` for
-        points such as those of `gaussian_ring`.
+        (name, feature). The feature is uint8, uint16, or float32 in [0, 1], `(height, width,
+        channels)`, or float32 `(dim,)` for points such as those of `gaussian_ring`.
 
     Raises:
         ValueError: if there is no such feature, or several, or if images differ in size.
     """
     features = _top_level(builder)
     candidates = [name for name, feature in features.items() if is_image(feature)]
+    if hasattr(builder, "max_value") and builder.max_value is None:
+        candidates = ["image"]
     candidates = candidates or [name for name in features if name == "point"]
     supervised = builder.info.supervised_keys
     preferred = ("image", supervised[0] if supervised else None)
@@ -34,9 +36,9 @@ def find_images(builder):
         )
     feature = features[chosen]
     _check_size(builder, chosen, feature)
-    if chosen != "point" and feature.np_dtype != np.uint8:
+    if chosen != "point" and not _has_known_range(builder, feature):
         raise ValueError(
-            f"Expected uint8 images, received feature '{chosen}' of dtype "
+            f"Expected images of uint8 or uint16, received feature '{chosen}' of dtype "
             f"{np.dtype(feature.np_dtype).name} in '{builder.name}', whose range is not known. "
             "Scale them to [0, 1] and use kgen.data.from_arrays."
         )
@@ -106,8 +108,15 @@ def is_image(feature):
     return (
         isinstance(feature, tfds.features.Tensor)
         and len(feature.shape) == 3
-        and feature.np_dtype == np.uint8
+        and feature.np_dtype in (np.uint8, np.uint16)
     )
+
+
+def _has_known_range(builder, feature):
+    if feature.np_dtype in (np.uint8, np.uint16):
+        return True
+    # A folder of float pictures, which its builder scaled.
+    return hasattr(builder, "max_value") and builder.max_value is None
 
 
 def _check_size(builder, name, feature):

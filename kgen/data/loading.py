@@ -16,7 +16,7 @@ from kgen.data.features import (
     require_labels,
 )
 from kgen.data.quiet import quiet_warnings
-from kgen.data.summary import pixel_levels
+from kgen.data.summary import display_name, pixel_levels
 
 # Splits whose decoded images are smaller are held in memory under cache="auto".
 MEMORY_CACHE_BYTES = 256 << 20
@@ -32,6 +32,7 @@ def load(
     labels=False,
     features=None,
     binarize=None,
+    levels=None,
     drop_remainder=False,
     cache="auto",
     data_dir=None,
@@ -49,7 +50,8 @@ def load(
     Args:
         name: a name of TFDS or of `kgen.data.builders`, or a TFDS builder. `fashion_mnist` is read
             from Debian's package dataset-fashion-mnist where that is installed.
-        split: "train", "test", "train[:80%]", ... as in TFDS.
+        split: "train", "test", "train[:80%]", ... as in TFDS; of a folder of pictures also by the
+            names of its folders, such as "val".
         batch_size: int of at least 1. The last batch may be smaller.
         shuffle: whether each epoch has its own order. Cached data are permuted; data streamed from
             disk are shuffled within a buffer of 128 MiB.
@@ -57,9 +59,12 @@ def load(
         labels: whether to give `(images, labels)`, the labels int32 `(batch,)`.
         features: names of features, in the structure `(x, y)` that the model takes: a name, or
             nested tuples or dicts of names. Images become float32 in [0, 1], other floats stay as
-            they are, integers become int32. In place of `labels`.
+            they are, integers become int32, texts such as a `filename` bytes. In place of
+            `labels`.
         binarize: None, "threshold", "fixed" or "dynamic", as in
             `kgen.data.binarization.binarize_images`.
+        levels: int of at least 2, to how many values pixels are rounded, `round(x (levels - 1)) /
+            (levels - 1)`, for models on levels; None leaves them as they are.
         drop_remainder: whether to drop a last, smaller batch.
         cache: True holds the decoded split in memory, as uint8; False streams it from disk, in
             memory that does not grow with the data; "auto" chooses True below 256 MiB.
@@ -85,13 +90,22 @@ def load(
     names = keras.tree.flatten(features)
     found = [find_feature(builder, name) for name in names]
     builder = prepare(builder)
+    # Not at the top: it imports TFDS, which takes seconds.
+    from kgen.data.builders.folders import split_of
+
+    split = split_of(builder, split)
     num_examples = _count(builder, split)
     pipeline.check_arguments(
-        num_examples, batch_size=batch_size, drop_remainder=drop_remainder, binarize=binarize
+        num_examples,
+        batch_size=batch_size,
+        drop_remainder=drop_remainder,
+        binarize=binarize,
+        levels=levels,
     )
-    columns = [_column(builder, feature) for feature in found]
-    if binarize is not None and not any(column.is_image for column in columns):
-        raise ValueError(f"binarize={binarize!r} needs images, but '{builder.name}' holds points.")
+    columns = [_column(builder, feature, levels) for feature in found]
+    for argument, value in (("binarize", binarize), ("levels", levels)):
+        if value is not None and not any(column.is_image for column in columns):
+            raise ValueError(f"{argument}={value!r} needs images, which {builder.name} has not.")
 
     examples = _read(builder, split, names)
     order = dict(batch_size=batch_size, shuffle=shuffle, seed=seed, drop_remainder=drop_remainder)
@@ -114,11 +128,11 @@ def load(
     )
 
 
-def _column(builder, feature):
+def _column(builder, feature, levels):
     if not is_image(feature):
         return pipeline.Column()
     num_levels, max_value = pixel_levels(builder, feature)
-    return pipeline.Column(is_image=True, num_levels=num_levels, max_value=max_value)
+    return pipeline.Column(is_image=True, num_levels=num_levels, max_value=max_value, levels=levels)
 
 
 def _count(builder, split):
@@ -126,7 +140,7 @@ def _count(builder, split):
         num_examples = builder.info.splits[split].num_examples
     except (KeyError, ValueError) as error:
         raise ValueError(
-            f"Unknown split '{split}' of '{builder.name}'. Its splits: "
+            f"Unknown split '{split}' of '{display_name(builder)}'. Its splits: "
             f"{', '.join(builder.info.splits)}, and parts such as 'train[:80%]'."
         ) from error
     if num_examples == 0:
@@ -137,11 +151,13 @@ def _count(builder, split):
 def _read(builder, split, names):
     import tensorflow_datasets as tfds
 
+    is_text = isinstance(builder, tfds.TranslateFolder)
     with quiet_warnings():
         examples = builder.as_dataset(
             split=split,
             shuffle_files=False,
-            decoders=tfds.decode.PartialDecoding(dict.fromkeys(names, True)),
+            # It cannot decode a part.
+            decoders=None if is_text else tfds.decode.PartialDecoding(dict.fromkeys(names, True)),
             read_config=tfds.ReadConfig(try_autocache=False),
         )
     return examples.map(

@@ -15,9 +15,14 @@ from kgen.epochs import current_epoch
 SHUFFLE_BUFFER_BYTES = 128 << 20
 
 
-def check_arguments(num_examples, *, batch_size, drop_remainder, binarize):
+def check_arguments(num_examples, *, batch_size, drop_remainder, binarize, levels=None):
     """Raise ValueError for arguments that would give no batch, or that do not exist."""
     checks.positive_integer("batch_size", batch_size)
+    if levels is not None:
+        if checks.positive_integer("levels", levels) < 2:
+            raise ValueError(f"levels must be at least 2, received {levels}.")
+        if binarize is not None:
+            raise ValueError(f"levels={levels} and binarize={binarize!r} both set them: give one.")
     if binarize not in BINARIZATIONS:
         raise ValueError(f"binarize must be one of {BINARIZATIONS}, received {binarize!r}.")
     if drop_remainder and batch_size > num_examples:
@@ -35,19 +40,25 @@ class Column:
         is_image: whether it is pixels: integers are scaled to [0, 1], `binarize` applies.
         num_levels: different values a pixel can take, if pixels are integers.
         max_value: value of a white pixel, if pixels are integers.
+        levels: to how many values pixels are rounded, or None.
     """
 
     is_image: bool = False
     num_levels: int | None = 256
     max_value: int | None = 255
+    levels: int | None = None
 
     def read(self, values):
-        """Float32, or int32 where values are integers and no pixels."""
+        """Float32, int32 where values are integers and no pixels, or strings as they are."""
+        if values.dtype == tf.string:
+            return values
+        if not (self.is_image or values.dtype.is_floating or values.dtype == tf.uint8):
+            return tf.cast(values, tf.int32)
         if values.dtype.is_floating:
-            return tf.cast(values, tf.float32)
-        if self.is_image or values.dtype == tf.uint8:
-            return _to_unit_interval(values, self.num_levels or 256, self.max_value or 255)
-        return tf.cast(values, tf.int32)
+            values = tf.cast(values, tf.float32)
+        else:
+            values = _to_unit_interval(values, self.num_levels or 256, self.max_value or 255)
+        return _to_levels(values, self.levels) if self.levels and self.is_image else values
 
 
 def assemble(
@@ -158,7 +169,9 @@ def batches_from_stream(examples, *, batch_size, shuffle, seed, drop_remainder):
         Function of the epoch, as `assemble` takes.
     """
     example_bytes = sum(
-        spec.shape.num_elements() * spec.dtype.size for spec in examples.element_spec
+        # A string counts as the 24 bytes that its object has.
+        spec.shape.num_elements() * (spec.dtype.size or 24)
+        for spec in examples.element_spec
     )
     buffer_size = max(1, SHUFFLE_BUFFER_BYTES // max(1, example_bytes))
     examples = examples.enumerate().map(lambda index, example: (index, *example))
@@ -197,6 +210,10 @@ def _to_unit_interval(images, num_levels, max_value):
     if num_levels == max_value + 1:
         return images
     # Fewer levels than integers, so that stored values were rounded: 128 / 255 is 8 / 16.
+    return _to_levels(images, num_levels)
+
+
+def _to_levels(images, num_levels):
     return tf.round(images * (num_levels - 1)) / (num_levels - 1)
 
 

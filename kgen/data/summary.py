@@ -5,7 +5,13 @@ import dataclasses
 
 import numpy as np
 
-from kgen.data.catalog import FASHION_MNIST_CLASSES, find_builder, is_local, prepare
+from kgen.data.catalog import (
+    FASHION_MNIST_CLASSES,
+    find_builder,
+    is_local,
+    is_plain,
+    prepare,
+)
 from kgen.data.features import find_images, find_labels
 
 # Integer images of TFDS that hold 0 and 1, not 0 and 255.
@@ -17,10 +23,11 @@ class DatasetSummary:
     """Shape and sizes of a data set.
 
     Attributes:
-        name: name of the data set.
+        name: name of the data set; of a folder, the folder's.
         image_shape: `(height, width, channels)`, or `(dim,)` for points.
-        num_levels: how many values a pixel can take (256; 17 for `digits`), or None for points. A
-            pixel is `level / (num_levels - 1)`.
+        num_levels: how many values a pixel can take (256; 17 for `digits`; 65,536 for pictures of
+            16 bits), or None for points and for images of floats. A pixel is
+            `level / (num_levels - 1)`.
         num_examples: examples of each split. Empty while the data set is not downloaded.
         class_names: a name for each class, or () without labels.
     """
@@ -37,13 +44,14 @@ class DatasetSummary:
         return len(self.class_names) or None
 
 
-def info(name, *, data_dir=None):
+def info(name, *, levels=None, data_dir=None):
     """Describe a data set without reading it, for networks that depend on its shape.
 
     Data sets that need no network are prepared; nothing is ever downloaded.
 
     Args:
         name: as in `kgen.data.load`.
+        levels: as there; `num_levels` is then this number.
         data_dir: folder of prepared data sets, TFDS' own by default.
 
     Returns:
@@ -61,12 +69,18 @@ def info(name, *, data_dir=None):
     if builder.name == "fashion_mnist":
         class_names = FASHION_MNIST_CLASSES
     return DatasetSummary(
-        name=builder.name if not isinstance(name, str) else name,
+        name=name if is_plain(name) else display_name(builder),
         image_shape=tuple(image.shape),
-        num_levels=pixel_levels(builder, image)[0],
+        num_levels=levels or pixel_levels(builder, image)[0],
         num_examples={split: part.num_examples for split, part in builder.info.splits.items()},
         class_names=class_names,
     )
+
+
+def display_name(builder):
+    """What a protocol calls a data set: a folder's own name, not its path."""
+    folder = getattr(builder, "folder", None)
+    return builder.name if folder is None else folder.name
 
 
 def pixel_levels(builder, feature):
@@ -75,4 +89,5 @@ def pixel_levels(builder, feature):
         return None, None
     if builder.name in _BINARY:
         return 2, 1
-    return getattr(builder, "num_levels", 256), 255
+    top = np.iinfo(feature.np_dtype).max
+    return getattr(builder, "num_levels", top + 1), getattr(builder, "max_value", top)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras import layers
 
 from kgen import checks, data
+from kgen.data.catalog import find_builder, is_plain
 from kgen.epochs import current_epoch
 from kgen.files import replace_atomically
 
@@ -73,7 +74,9 @@ def classifier_features(
     """
     checks.positive_integer("epochs", epochs)
     info = data.info(dataset, data_dir=data_dir)
-    name = dataset if isinstance(dataset, str) else dataset.info.full_name
+    # A folder is known by its path and its files, and shown by its name.
+    builder = find_builder(dataset, data_dir)
+    name = dataset if is_plain(dataset) else builder.info.full_name
     data_shape = checks.image_shape(info.image_shape)
     image_shape = data_shape if image_shape is None else checks.image_shape(image_shape)
     if info.num_classes is None:
@@ -109,12 +112,41 @@ def classifier_features(
             _write(path, classifier, configuration, accuracy)
         features = classifier.get_layer(_FEATURES).output
         extractor = keras.Model(classifier.input, features, name=classifier.name)
-    protocol = f"classifier of {name}, test accuracy {accuracy:.4f}, {epochs} epochs, seed {seed}"
+    protocol = (
+        f"classifier of {info.name}, test accuracy {accuracy:.4f}, {epochs} epochs, seed {seed}"
+    )
     if image_shape != data_shape:
         protocol += f", images resized to {image_shape[0]}x{image_shape[1]}"
     extractor.protocol = f"penultimate layer of the {protocol}"
     classifier.protocol = protocol
     return ClassifierFeatures(extractor, classifier, accuracy)
+
+
+def random_features(image_shape, *, seed=0):
+    """An untrained convolutional network as feature extractor, for data without labels.
+
+    It needs neither labels nor a network, only weights drawn from a seed. Its Frechet distances
+    order models that differ much; they compare only with figures of the same extractor, and a
+    trained one is the better judge: `classifier_features`, or the `encoder` of a contrastive model
+    trained on the data.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        seed: int, of the weights.
+
+    Returns:
+        keras.Model from float32 `(batch, *image_shape)` in [0, 1] to float32 `(batch, 128)`, with
+        the attribute `protocol`.
+    """
+    image_shape = checks.image_shape(image_shape)
+    with _float32():
+        classifier = _network("random", image_shape, 2, seed, pooled=True)
+        features = classifier.get_layer(_FEATURES).output
+        extractor = keras.Model(classifier.input, features, name="random_features")
+    extractor.protocol = (
+        f"an untrained convolutional network, seed {seed}; compares only with figures of the same"
+    )
+    return extractor
 
 
 def inception_features(image_shape):
@@ -168,7 +200,7 @@ def inception_features(image_shape):
     return extractor
 
 
-def _network(name, image_shape, num_classes, seed):
+def _network(name, image_shape, num_classes, seed, pooled=False):
     """Convolutions with batch normalization, each halving the sides; then two dense layers."""
     seeds = iter(range(100 * seed, 100 * seed + 100))
 
@@ -184,9 +216,13 @@ def _network(name, image_shape, num_classes, seed):
         # Keras' own momentum, 0.99, takes longer than the digits' epochs to forget its start.
         x = layers.BatchNormalization(momentum=0.9)(x)
         x = layers.MaxPooling2D(2, padding="same")(layers.Activation("relu")(x))
+    x = layers.GlobalAveragePooling2D()(x) if pooled else layers.Flatten()(x)
     x = layers.Dense(
-        _FEATURES_DIM, activation="relu", name=_FEATURES, kernel_initializer=initializer()
-    )(layers.Flatten()(x))
+        _FEATURES_DIM,
+        activation=None if pooled else "relu",
+        name=_FEATURES,
+        kernel_initializer=initializer(),
+    )(x)
     outputs = layers.Dense(num_classes, name="logits", kernel_initializer=initializer())(x)
     return keras.Model(inputs, outputs, name=f"classifier_{_plain(name)}")
 

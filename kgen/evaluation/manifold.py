@@ -69,10 +69,28 @@ def precision_recall_density_coverage(real, generated, extractor, *, num_neighbo
         f"k={num_neighbours}, {real.shape[1]} features of {describe(extractor)}, {len(real)} real "
         f"and {len(generated)} generated images"
     )
-    return {
+    figures = {
         name: dict(value=float(value), protocol=f"{name}, {protocol}")
         for name, value in values.items()
     }
+    for name, note in _notes(values["precision"], values["recall"]).items():
+        figures[name]["note"] = note
+    return figures
+
+
+def _notes(precision, recall):
+    """What a pair of figures that looks wrong at first means: name -> text."""
+    if precision > 0.9 and recall < 0.1:
+        return dict(
+            recall="the samples lie close together among the real images, so that no real one lies "
+            "among them: mode collapse, or images too smooth; high precision alone says little"
+        )
+    if recall > 0.9 and precision < 0.1:
+        return dict(
+            precision="the samples are far from the real images and far apart, so that their balls "
+            "hold all real ones: noise; high recall alone says little"
+        )
+    return {}
 
 
 def nearest_neighbours(samples, training_images, *, extractor=None, num_neighbours=5):

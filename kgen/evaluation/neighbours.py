@@ -22,14 +22,19 @@ class NeighbourIndex:
         index.neighbours(images)["indices"]
         kgen.serving.export(index, "saved_models/search")
 
+    A folder of pictures is found again by the names of its files:
+
+        NeighbourIndex(model, kgen.data.load("/my/photos", features=("image", "filename")))
+
     Args:
         model: has the verb `embed`, `endpoints()` and `image_shape`, as the contrastive models.
-        gallery: images, embedded here once: tf.data.Dataset of batches of images or of `(images,
-            labels)`, array or tensor `(n, height, width, channels)`, or a pair of images and
-            labels; float32 in [0, 1]. Or their embeddings, array or tensor `(n, dim)`, whose
-            length does not matter.
+        gallery: images, embedded here once: tf.data.Dataset of batches of images, of `(images,
+            labels)` or of `(images, names)`; array or tensor `(n, height, width, channels)`, or a
+            pair of images and labels; float32 in [0, 1]. Or their embeddings, array or tensor `(n,
+            dim)`, whose length does not matter.
         labels: ints in the range of int32, `(n,)`, or None for those of the data set, if it has
             any.
+        names: strings `(n,)`, such as file names, or None for those of the data set.
         num_neighbours: int, k, from 1 to n.
 
     Raises:
@@ -38,7 +43,7 @@ class NeighbourIndex:
             of zeros, or another number of labels.
     """
 
-    def __init__(self, model, gallery, *, labels=None, num_neighbours=10):
+    def __init__(self, model, gallery, *, labels=None, names=None, num_neighbours=10):
         for name in ("embed", "endpoints", "image_shape"):
             if not hasattr(model, name):
                 raise TypeError(
@@ -54,12 +59,19 @@ class NeighbourIndex:
             embeddings, found = embed_dataset(model, gallery, role="gallery")
         embeddings = unit_rows(checked_features("gallery embeddings", embeddings))
         self._check(embeddings)
-        labels = found if labels is None else labels
+        is_text = found is not None and found.dtype.kind in "OSU"
+        labels = found if labels is None and not is_text else labels
+        names = found if names is None and is_text else names
         self._index = tf.Variable(embeddings, trainable=False, dtype=tf.float32, name="index")
         self._labels = None
         if labels is not None:
             self._labels = tf.Variable(
                 _int32(labels, len(embeddings)), trainable=False, name="index_labels"
+            )
+        self._names = None
+        if names is not None:
+            self._names = tf.Variable(
+                _strings(names, len(embeddings)), trainable=False, name="index_names"
             )
 
     @property
@@ -75,8 +87,9 @@ class NeighbourIndex:
 
         Returns:
             dict with `indices`, int32 `(batch, k)`, rows of the gallery from 0; `similarities`,
-            float32 `(batch, k)`, cosines in [-1, 1]; and, if the index has labels, `labels`, int32
-            `(batch, k)`. Of equal cosines the first in the gallery comes first.
+            float32 `(batch, k)`, cosines in [-1, 1]; if the index has labels, `labels`, int32
+            `(batch, k)`; and if it has names, `names`, string `(batch, k)`. Of equal cosines the
+            first in the gallery comes first.
         """
         units = tf.math.l2_normalize(tf.cast(self.model.embed(images), tf.float32), axis=-1)
         cosines = tf.matmul(units, self._index, transpose_b=True)
@@ -85,14 +98,16 @@ class NeighbourIndex:
         results = {"indices": indices, "similarities": tf.clip_by_value(similarities, -1.0, 1.0)}
         if self._labels is not None:
             results["labels"] = tf.gather(self._labels, indices)
+        if self._names is not None:
+            results["names"] = tf.gather(self._names, indices)
         return results
 
     def endpoints(self):
         """Those of the model, its default first, and `neighbours`."""
         row = Quantity("a row of the gallery, the nearest first", minimum=0, maximum=self.size - 1)
-        label = Quantity("the label of that row")
+        label, name = Quantity("the label of that row"), Quantity("the name of that row")
         images = {"images": specs.Images(self.image_shape)}
-        served = Endpoint(self.neighbours, images, {"indices": row, "labels": label})
+        served = Endpoint(self.neighbours, images, {"indices": row, "labels": label, "names": name})
         return {**self.model.endpoints(), "neighbours": served}
 
     def _check(self, embeddings):
@@ -114,6 +129,16 @@ class NeighbourIndex:
                 f"{len(zero)} of {count} gallery embeddings are all 0, the first is number "
                 f"{zero[0]}: they have no direction. The model may have collapsed."
             )
+
+
+def _strings(names, count):
+    names = np.asarray(names)
+    if names.shape != (count,) or names.dtype.kind not in "OSU":
+        raise ValueError(
+            f"Expected names, one string per image of the gallery, shape ({count},), received "
+            f"shape {names.shape} and dtype {names.dtype}."
+        )
+    return tf.constant(names.tolist(), tf.string)
 
 
 def _int32(labels, count):

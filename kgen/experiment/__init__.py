@@ -24,6 +24,7 @@ from kgen.experiment.steps import backup as backup
 from kgen.experiment.steps import check_folders as check_folders
 from kgen.experiment.steps import classifier_features as classifier_features
 from kgen.experiment.steps import cosine_decay as cosine_decay
+from kgen.experiment.steps import data_name as data_name
 from kgen.experiment.steps import info as info
 from kgen.experiment.steps import is_chief as is_chief
 from kgen.experiment.steps import load as load

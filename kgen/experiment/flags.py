@@ -39,7 +39,10 @@ class RunFlags:
 class Flags(RunFlags):
     """The flags of a recipe that trains one model on one data set."""
 
-    dataset: str = option("digits", "any TFDS data set of images; digits needs no network")
+    dataset: str = option(
+        "digits", "a TFDS data set of images, or a folder of pictures; digits needs no network"
+    )
+    levels: int = option(0, "to how many values pixels are rounded; 0: as the data set has them")
     train_split: str = option("train", "split to train on, such as train[:90%]")
     test_split: str = option("test", "split to measure on, such as train[90%:]")
     epochs: int = option(30, "passes over the training images")

@@ -87,6 +87,8 @@ def publish(model, name, config, metrics, pictures, seconds, *, protocol, served
         spread = "" if spread is None else f" +- {spread:.3f}"
         bits = f", {metric['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in metric else ""
         print(f"  {title:32} {metric['value']:10.3f}{spread}{bits}   ({metric['protocol']})")
+        if "note" in metric:
+            print(f"  {'':32} {'':10} note: {metric['note']}")
         metric["data"] = protocol
     for title, picture in pictures.items():
         plots.save_png(picture(model), results / f"{title}.png")

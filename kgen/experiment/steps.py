@@ -50,7 +50,13 @@ def check_folders(config, name):
 
 def info(config):
     """`kgen.data.info` of the configured data set: its image shape, levels and classes."""
-    return data.info(config.dataset, data_dir=config.data_dir or None)
+    return data.info(config.dataset, levels=config.levels or None, data_dir=config.data_dir or None)
+
+
+def data_name(config):
+    """What protocols call the configured data: a name, or a folder's, and the levels if set."""
+    name = info(config).name
+    return f"{name} in {config.levels} levels" if config.levels else name
 
 
 def load(config, split, *, shuffle=False, binarize="none", **arguments):
@@ -73,6 +79,7 @@ def load(config, split, *, shuffle=False, binarize="none", **arguments):
         shuffle=shuffle,
         seed=config.seed,
         binarize=None if binarize == "none" else binarize,
+        levels=config.levels or None,
         data_dir=config.data_dir or None,
         **arguments,
     )
@@ -87,7 +94,8 @@ def arrays(config, split):
 def classifier_features(config):
     """The features on which samples are measured, of a classifier of the configured data set.
 
-    Call it before the training: data without labels must not fail after it.
+    Data without labels have none: they get `kgen.evaluation.random_features`, and no classifier.
+    Call it before the training: what fails should not fail after it.
 
     Args:
         config: `Flags` with `classifier_dir`, where the classifier is kept.
@@ -95,6 +103,11 @@ def classifier_features(config):
     Returns:
         `kgen.evaluation.ClassifierFeatures`.
     """
+    described = info(config)
+    if (described.num_classes or 0) < 2:
+        print(f"{described.name} has no classes: samples are measured on random features.")
+        extractor = evaluation.random_features(described.image_shape)
+        return evaluation.ClassifierFeatures(extractor, None, None)
     return evaluation.classifier_features(
         config.dataset, cache_dir=config.classifier_dir, data_dir=config.data_dir or None
     )

@@ -25,6 +25,9 @@ class Head:
             come closer to the mode or location. It is a float > 0, or a float32 tensor such as
             `(batch, 1)` whose last axis is 1 and which broadcasts against `params`.
 
+    `has_unbounded_params` says whether parameters may be any real numbers, and mean little in
+    [0, 1]: logits, raw scales. `required_levels` is the number of levels that values must lie on.
+
     `couples_channels` says whether the channels of a pixel depend on one another, given the
     parameters. Where they do not, the parameters of C channels are C equal parts, one after the
     other: a network that orders the channels makes each part from the channels before it.
@@ -32,6 +35,7 @@ class Head:
 
     params_per_unit = None
     couples_channels = False
+    has_unbounded_params = True
 
     def __call__(self, params):
         """Returns the distribution, of batch shape `(batch,)`.
@@ -74,6 +78,11 @@ class Head:
                 f"`head.params_size(event_shape)` outputs."
             )
         return params_last_axis // self.params_per_unit
+
+    @property
+    def required_levels(self):
+        """`num_levels`, or None for a head under which values off the levels mean something."""
+        return getattr(self, "num_levels", None)
 
     def default_prior(self, latent_dim):
         """Returns the prior for latents that this head makes as a posterior."""

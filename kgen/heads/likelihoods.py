@@ -37,6 +37,8 @@ class Bernoulli(Head):
 
     params_per_unit = 1
     num_levels = 2
+    # Grey values give the cross-entropy.
+    required_levels = None
 
     def distribution(self, params):
         """Returns Bernoulli pixels with `params` as logits; samples are float32."""
@@ -99,6 +101,11 @@ class Normal(Head):
     def params_per_unit(self):
         """1 with a fixed scale, else 2."""
         return 2 if self.scale is None else 1
+
+    @property
+    def has_unbounded_params(self):
+        """Whether a scale is among them: a mean alone may well be in [0, 1]."""
+        return self.scale is None
 
     def distribution(self, params):
         """Returns normal pixels."""

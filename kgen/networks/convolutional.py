@@ -8,15 +8,14 @@ from keras import layers
 from kgen import checks
 
 
-def convolutional_encoder(
-    image_shape, output_dim, *, filters=(32, 64), units=256, activation="relu"
-):
+def convolutional_encoder(image_shape, output_dim, *, filters=None, units=256, activation="relu"):
     """Convolutions of stride 2, then two dense layers.
 
     Args:
         image_shape: `(height, width, channels)`; each layer halves the sides, rounding up.
         output_dim: int, size of the output, such as `posterior.params_size((latent_dim,))`.
-        filters: channels of the convolutions, first to last.
+        filters: channels of the convolutions, first to last. By default as many as bring the image
+            down to at most 8x8, at least two: 32, 64, and so on, up to 256.
         units: size of the dense layer before the output.
         activation: activation of all layers but the last.
 
@@ -25,6 +24,7 @@ def convolutional_encoder(
     """
     image_shape = checks.image_shape(image_shape)
     checks.positive_integer("output_dim", output_dim)
+    filters = default_filters(image_shape) if filters is None else filters
     inputs = keras.Input(image_shape)
     x = inputs
     for channels in filters:
@@ -35,16 +35,15 @@ def convolutional_encoder(
     return keras.Model(inputs, outputs, name="encoder")
 
 
-def convolutional_decoder(
-    latent_dim, output_shape, *, filters=(64, 32), units=256, activation="relu"
-):
+def convolutional_decoder(latent_dim, output_shape, *, filters=None, units=256, activation="relu"):
     """Two dense layers, then transposed convolutions of stride 2, each cropped to its size.
 
     Args:
         latent_dim: int, size of the input vector.
         output_shape: `(height, width, channels)`; its last axis is the likelihood's
             `params_size(image_shape)`.
-        filters: channels of the transposed convolutions' inputs, first to last.
+        filters: channels of the transposed convolutions' inputs, first to last. By default those of
+            `convolutional_encoder`, reversed.
         units: size of the first dense layer.
         activation: activation of all layers but the last.
 
@@ -52,6 +51,7 @@ def convolutional_decoder(
         keras.Model from float32 `(batch, latent_dim)` to float32 `(batch, *output_shape)`.
     """
     *sides, output_channels = checks.image_shape(output_shape)
+    filters = default_filters(sides)[::-1] if filters is None else filters
     inputs = keras.Input((checks.positive_integer("latent_dim", latent_dim),))
     sizes = halved_sizes(sides, len(filters))
     x = layers.Dense(units, activation=activation)(inputs)
@@ -102,6 +102,12 @@ def convolutional_feature_decoder(input_dim, output_shape, *, filters=(64, 32), 
     x = layers.Conv2D(filters[0], 3, padding="same", activation=activation)(inputs)
     outputs = _transposed(x, sizes, [*filters[1:], output_channels], activation)
     return keras.Model(inputs, outputs, name="decoder")
+
+
+def default_filters(sides):
+    """32 channels, doubled up to 256 at each halving of the sides down to 8, at least twice."""
+    halvings = math.ceil(math.log2(max(sides[:2]) / 8))
+    return [32 * 2 ** min(level, 3) for level in range(max(2, halvings))]
 
 
 def _transposed(x, sizes, channels, activation):

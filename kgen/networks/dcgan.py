@@ -32,7 +32,7 @@ def dcgan_generator(
         image_shape: `(height, width, channels)`, of any height and width.
         filters: channels of the transposed convolutions' inputs, first to last; one level each. By
             default as many levels as bring the image down to at most 4x4, at least two, of 64
-            channels at the last, doubled at each one before.
+            channels at the last, doubled at each one before, up to 512.
         kernel_size: int, sides of the kernels. One that the stride divides makes no checkerboard.
         normalization: "batch", "layer" or None; never at the output.
         activation: activation of all layers but the last.
@@ -127,17 +127,18 @@ def num_levels_to(side, sides):
 
 
 def doubling_filters(width, image_shape):
-    """A discriminator's channels: `width`, doubled at each level down to at most 4x4.
+    """A discriminator's channels: `width`, doubled up to 8 times at each level down to 4x4.
 
     Args:
         width: int, channels at half the image's size.
         image_shape: `(height, width, ...)`.
 
     Returns:
-        list of ints, at least two; a generator takes them reversed.
+        list of ints, at least two, none above 8 `width`; a generator takes them reversed.
     """
     checks.positive_integer("width", width)
-    return [width * 2**level for level in range(max(2, num_levels_to(4, image_shape[:2])))]
+    num_levels = max(2, num_levels_to(4, image_shape[:2]))
+    return [width * 2 ** min(level, 3) for level in range(num_levels)]
 
 
 def _filters(filters, sides):

@@ -5,6 +5,7 @@ from keras import layers
 
 from kgen import checks
 from kgen.layers import CausalConv2D, GatedActivation, RowConv2D
+from kgen.networks.pixelcnn import rounded_up
 
 
 def gated_pixelcnn(
@@ -33,13 +34,13 @@ def gated_pixelcnn(
     Args:
         image_shape: `(height, width, channels)`.
         params_size: int, outputs a pixel: the likelihood's `params_size(image_shape)`.
-        filters: int, p of the paper.
+        filters: int, p of the paper, rounded up to a multiple of `channel_groups`.
         num_layers: int >= 1.
-        head_filters: sizes of the 1 x 1 convolutions before the output.
+        head_filters: sizes of the 1 x 1 convolutions before the output, rounded up likewise.
         num_classes: int, or None for a network without labels.
         num_maps: int, channels of the maps s, or None for a network without them.
-        channel_groups: int, 1, or the number of channels to order them by masks: R, G, B. Then all
-            sizes must be multiples of it.
+        channel_groups: int, 1, or the number of channels to order them by masks: R, G, B, which
+            share all sizes equally.
 
     Returns:
         keras.Model from float32 images `(batch, *image_shape)` in [0, 1], or from the list of them,
@@ -55,7 +56,8 @@ def gated_pixelcnn(
         figure 2.
     """
     image_shape = checks.image_shape(image_shape)
-    checks.positive_integer("filters", filters)
+    filters = rounded_up("filters", filters, channel_groups)
+    head_filters = [rounded_up("each of head_filters", f, channel_groups) for f in head_filters]
     checks.positive_integer("num_layers", num_layers)
     images = keras.Input(image_shape, name="images")
     inputs, labels, maps = [images], None, None

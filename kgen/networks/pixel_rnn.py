@@ -5,6 +5,7 @@ from keras import layers
 
 from kgen import checks
 from kgen.layers import CausalConv2D, DiagonalBiLSTM, RowLSTM
+from kgen.networks.pixelcnn import rounded_up
 
 _LSTMS = {"row": RowLSTM, "diagonal": DiagonalBiLSTM}
 
@@ -70,8 +71,8 @@ def pixel_rnn(
     if kind not in _LSTMS:
         raise ValueError(f"Unknown kind '{kind}'. One of: {', '.join(_LSTMS)}.")
     checks.positive_integer("num_layers", num_layers)
-    hidden_units = _shared("hidden_units", hidden_units, groups)
-    output_units = _shared("output_units", output_units or 2 * hidden_units, groups)
+    hidden_units = rounded_up("hidden_units", hidden_units, groups)
+    output_units = rounded_up("output_units", output_units or 2 * hidden_units, groups)
 
     inputs = keras.Input(image_shape)
     x = layers.Rescaling(2.0, offset=-1.0)(inputs)
@@ -88,7 +89,3 @@ def pixel_rnn(
     head = dict(channel_groups=groups, dtype="float32", name="params")
     outputs = CausalConv2D(params_size, 1, **head)(x)
     return keras.Model(inputs, outputs, name="pixel_rnn")
-
-
-def _shared(name, size, groups):
-    return -(-checks.positive_integer(name, size) // groups) * groups

@@ -20,12 +20,13 @@ def pixelcnn(
     Args:
         image_shape: `(height, width, channels)`.
         params_size: int, outputs a pixel: the likelihood's `params_size(image_shape)`.
-        filters: int, 2h of the paper, width of the residual stream.
+        filters: int, 2h of the paper, width of the residual stream, rounded up to a multiple of
+            twice `channel_groups`.
         num_blocks: int >= 0, residual blocks; the paper has 7 for grey images, 15 for colour.
-        head_filters: sizes of the 1 x 1 convolutions before the output; the paper has 1024 for
-            colour images, 32 for grey ones.
-        channel_groups: int, 1, or the number of channels to order them by masks: R, G, B. Then all
-            sizes must be multiples of it, and `filters` of twice it.
+        head_filters: sizes of the 1 x 1 convolutions before the output, rounded up likewise; the
+            paper has 1024 for colour images, 32 for grey ones.
+        channel_groups: int, 1, or the number of channels to order them by masks: R, G, B, which
+            share all sizes equally.
 
     Returns:
         keras.Model from float32 images `(batch, *image_shape)` in [0, 1] to `(batch, height, width,
@@ -39,8 +40,8 @@ def pixelcnn(
     """
     image_shape = checks.image_shape(image_shape)
     checks.at_least("num_blocks", num_blocks, 0)
-    if checks.positive_integer("filters", filters) % 2:
-        raise ValueError(f"filters must be even, received {filters}.")
+    filters = rounded_up("filters", filters, 2 * channel_groups)
+    head_filters = [rounded_up("each of head_filters", f, channel_groups) for f in head_filters]
 
     def convolution(filters, size, see_current=True):
         return CausalConv2D(filters, size, see_current=see_current, channel_groups=channel_groups)
@@ -60,3 +61,8 @@ def pixelcnn(
         x = convolution(size, 1)(relu(x))
     outputs = convolution(params_size, 1)(relu(x))
     return keras.Model(images, outputs, name="pixelcnn")
+
+
+def rounded_up(name, size, multiple):
+    """The least multiple that is not below a size; channel groups share it equally."""
+    return -(-checks.positive_integer(name, size) // multiple) * multiple

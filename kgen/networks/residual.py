@@ -6,11 +6,11 @@ import keras
 from keras import layers
 
 from kgen import checks
-from kgen.networks.convolutional import crop_to, halved_sizes
+from kgen.networks.convolutional import crop_to, default_filters, halved_sizes
 
 
 def residual_encoder(
-    image_shape, output_dim, *, filters=(32, 64), num_blocks=2, units=256, activation="swish"
+    image_shape, output_dim, *, filters=None, num_blocks=2, units=256, activation="swish"
 ):
     """Per level a strided convolution and `num_blocks` residual blocks, then two dense layers.
 
@@ -19,7 +19,7 @@ def residual_encoder(
     Args:
         image_shape: `(height, width, channels)`; each level halves the sides, rounding up.
         output_dim: int, size of the output.
-        filters: channels of the levels, first to last.
+        filters: channels of the levels, first to last; by default those of `default_filters`.
         num_blocks: int, residual blocks a level.
         units: size of the dense layer before the output.
         activation: activation of the blocks.
@@ -31,6 +31,7 @@ def residual_encoder(
     """
     image_shape = checks.image_shape(image_shape)
     checks.positive_integer("output_dim", output_dim)
+    filters = default_filters(image_shape) if filters is None else filters
     inputs = keras.Input(image_shape)
     x = inputs
     for channels in filters:
@@ -43,7 +44,7 @@ def residual_encoder(
 
 
 def residual_decoder(
-    latent_dim, output_shape, *, filters=(64, 32), num_blocks=2, units=256, activation="swish"
+    latent_dim, output_shape, *, filters=None, num_blocks=2, units=256, activation="swish"
 ):
     """Two dense layers, then per level residual blocks and a transposed convolution of stride 2.
 
@@ -61,6 +62,7 @@ def residual_decoder(
     """
     *sides, output_channels = checks.image_shape(output_shape)
     inputs = keras.Input((checks.positive_integer("latent_dim", latent_dim),))
+    filters = default_filters(sides)[::-1] if filters is None else filters
     sizes = halved_sizes(sides, len(filters))
     x = layers.Dense(units, activation=activation)(inputs)
     x = layers.Dense(math.prod(sizes[-1]) * filters[0])(x)

@@ -7,23 +7,26 @@ import numpy as np
 
 from kgen.plots.pictures import check_channels
 
-_BACKGROUND = 255
+_WHITE, _GREY = 255, 160
+# Images whose edges are brighter would have no visible border on white.
+_BRIGHT_EDGE = 0.9 * 255
 # A pixel may leave [0, 1] by the rounding of half precision, not by more.
 _RANGE_TOLERANCE = 4e-3
 
 
 def image_grid(images, *, columns=None, padding=1):
-    """Lays images out row by row, on white.
+    """Lays images out row by row, on white; images of white edges on grey, with a border around.
 
     Args:
         images: float array in [0, 1], shape `(num_images, height, width, channels)` with 1 (gray),
             3 (RGB) or 4 (RGBA) channels.
-        columns: Images in a row. By default the grid is as square as it can be.
-        padding: Pixels between neighbours; none are added around the grid.
+        columns: Images in a row. By default the grid is as square as it can be without gaps: 10
+            images are two rows of 5.
+        padding: Pixels between neighbours; none are added around the grid, but for white edges.
 
     Returns:
         uint8 array, shape `(rows * (height + padding) - padding, columns * (width + padding) -
-        padding, channels)`.
+        padding, channels)`, on grey `2 * padding` larger.
 
     Raises:
         ValueError: If the images are not of that form, or `columns` or `padding` is out of range.
@@ -31,21 +34,46 @@ def image_grid(images, *, columns=None, padding=1):
     pixels = _to_pixels(images)
     num_images, height, width, channels = pixels.shape
     if columns is None:
-        columns = math.ceil(math.sqrt(num_images))
+        columns = _columns(num_images)
     if columns < 1 or padding < 0:
         raise ValueError(
             "Expected columns >= 1 and padding >= 0. "
             f"Received columns={columns}, padding={padding}."
         )
     rows = math.ceil(num_images / columns)
+    is_bright = _edge_brightness(pixels) > _BRIGHT_EDGE
+    border = padding if is_bright else 0
     cell_height, cell_width = height + padding, width + padding
     canvas = np.full(
-        (rows * cell_height, columns * cell_width, channels), _BACKGROUND, dtype=np.uint8
+        (
+            rows * cell_height - padding + 2 * border,
+            columns * cell_width - padding + 2 * border,
+            channels,
+        ),
+        _GREY if is_bright else _WHITE,
+        dtype=np.uint8,
     )
+    if channels == 4:
+        canvas[..., 3] = 255
     for index, image in enumerate(pixels):
-        top, left = index // columns * cell_height, index % columns * cell_width
+        top = border + index // columns * cell_height
+        left = border + index % columns * cell_width
         canvas[top : top + height, left : left + width] = image
-    return canvas[: rows * cell_height - padding, : columns * cell_width - padding]
+    return canvas
+
+
+def _columns(num_images):
+    """The columns of the grid with the fewest gaps, at most four times as wide as high."""
+    least = math.ceil(math.sqrt(num_images))
+    most = max(least, math.floor(2 * math.sqrt(num_images)))
+    return min(range(least, most + 1), key=lambda columns: -num_images % columns)
+
+
+def _edge_brightness(pixels):
+    """The median of the pixels at the edges of images, as opaque ones: 0 to 255."""
+    colours = pixels[..., :3] if pixels.shape[-1] == 4 else pixels
+    edges = (colours[:, 0], colours[:, -1], colours[:, :, 0], colours[:, :, -1])
+    return np.median(np.concatenate([edge.ravel() for edge in edges]))
 
 
 def sample_grid(model, *, num_samples=64, seed=0):

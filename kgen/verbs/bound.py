@@ -42,7 +42,9 @@ class EvidenceBound:
                 f"free_bits={free_bits}, kl_warmup_epochs={kl_warmup_epochs}."
             )
         self.image_shape = checks.image_shape(self.encoder.input_shape[1:])
-        self.data_spec = specs.Images(self.image_shape, getattr(self, "num_levels", None))
+        self.data_spec = specs.Images(
+            self.image_shape, getattr(self, "num_levels", self.likelihood.required_levels)
+        )
         self.latent_dim = self.posterior.event_size(self.encoder.output_shape[-1])
         self.prior = checks.prior(
             prior or self.posterior.default_prior(self.latent_dim),

@@ -14,7 +14,7 @@ def test_pictures_are_written_while_fit_runs(tmp_path):
     logger = callbacks.PictureLogger(tmp_path, {"reconstructions": _grid}, every=2)
     model = fit_autoencoder(logger, epochs=5)
     names = sorted(path.name for path in tmp_path.glob("*.png"))
-    assert names == ["reconstructions-0001.png", "reconstructions-0003.png"]
+    assert names == ["reconstructions-0002.png", "reconstructions-0004.png"]
     found = summaries(tmp_path)
     assert [(step, value.tag) for step, value in found] == [
         (1, "reconstructions"),

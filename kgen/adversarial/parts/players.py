@@ -30,6 +30,8 @@ def check_players(generator, discriminator, output_dim=1):
     if output_dim is not None:
         why = "one logit an image" if output_dim == 1 else "see the class's documentation"
         checks.output_shape("discriminator", discriminator, (output_dim,), why)
+        checks.warn_of_bounded_logits("discriminator", discriminator)
+    checks.warn_of_images_beyond_unit_interval("generator", generator)
     return received[1], image_shape
 
 
@@ -63,6 +65,8 @@ def check_conditional_players(generator, discriminator):
         )
     image_shape = _same_images(generator, discriminator, shapes["discriminator"])
     checks.output_shape("discriminator", discriminator, (1,), "one logit an image")
+    checks.warn_of_bounded_logits("discriminator", discriminator)
+    checks.warn_of_images_beyond_unit_interval("generator", generator)
     return shapes["generator"][1], image_shape
 
 

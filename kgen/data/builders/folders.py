@@ -1,10 +1,42 @@
-"""Builders of the files in a user's folder."""
+"""What the builders of a user's folder share: its files, its splits, its place on disk."""
 
+import collections
 import hashlib
 import os
 import pathlib
+import re
+import shutil
 
 import tensorflow_datasets as tfds
+
+SPLITS = dict(
+    train="train",
+    training="train",
+    val="validation",
+    valid="validation",
+    validation="validation",
+    dev="validation",
+    test="test",
+    testing="test",
+)
+"""Names of folders, in lower case, that are splits -> what TFDS calls these splits."""
+
+
+class FolderBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A builder whose prepared copy follows its folder: a new one takes the old one's place."""
+
+    def __init__(self, folder, files, settings, **kwargs):
+        self.folder = folder
+        kwargs.setdefault("config", config_of(folder, files, settings))
+        super().__init__(**kwargs)
+
+    def download_and_prepare(self, **kwargs):
+        """Prepare the data set, then delete the copies of earlier states of the folder."""
+        super().download_and_prepare(**kwargs)
+        own = pathlib.Path(self.data_dir).parent
+        for other in own.parent.glob(f"{own.name.rpartition('_')[0]}_*"):
+            if other != own:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def existing_folder(source):
@@ -15,11 +47,105 @@ def existing_folder(source):
     return folder
 
 
-def config_of(folder, files, *settings):
+def visible_files(root):
+    """The files below a folder that are not hidden, sorted.
+
+    Links are followed. A folder or a file that several links lead to is taken once. Hidden is what
+    begins with a dot, and `__MACOSX`.
+    """
+    files, seen = [], {os.path.realpath(root)}
+    for parent, folders, names in os.walk(root, followlinks=True):
+        folders[:] = [
+            name
+            for name in sorted(folders)
+            if _is_visible(name) and _is_new(seen, os.path.join(parent, name))
+        ]
+        # A file itself comes before a link to it.
+        names = sorted(names, key=lambda name: (os.path.islink(os.path.join(parent, name)), name))
+        for name in names:
+            path = os.path.join(parent, name)
+            if _is_visible(name) and os.path.isfile(path) and _is_new(seen, path):
+                files.append(pathlib.Path(path))
+    return sorted(files)
+
+
+def _is_visible(name):
+    return not name.startswith(".") and name != "__MACOSX"
+
+
+def _is_new(seen, path):
+    real = os.path.realpath(path)
+    is_new = real not in seen
+    seen.add(real)
+    return is_new
+
+
+def split_of(builder, split):
+    """A split as its builder calls it: "val[:50%]" is "validation[:50%]" where that exists."""
+
+    def known(word):
+        name = SPLITS.get(word[0].lower())
+        return (
+            name if word[0] not in builder.info.splits and name in builder.info.splits else word[0]
+        )
+
+    return re.sub(r"[A-Za-z]\w*", known, split) if isinstance(split, str) else split
+
+
+def find_splits(folder, files, names=None):
+    """The roots of the splits of a folder: split -> path.
+
+    Args:
+        folder: absolute path.
+        files: the files of the data set below it.
+        names: names of folders that are splits; () says that there are none; None takes those
+            that are commonly called so, see `SPLITS`.
+
+    Raises:
+        ValueError: if some top folders are splits and others are not, if two are the same split,
+            or if splits lie inside the folders of classes.
+    """
+    parts = [file.relative_to(folder).parts for file in files]
+    tops = collections.Counter(part[0] if len(part) > 1 else "" for part in parts)
+    if names is None:
+        splits = {top: SPLITS[top.lower()] for top in tops if top.lower() in SPLITS}
+    else:
+        splits = {top: top for top in tops if top in names}
+        missing = sorted(set(names) - set(tops))
+        if missing:
+            raise ValueError(f"splits={tuple(names)!r}, but {folder} has no pictures in {missing}.")
+    others = sorted(set(tops) - set(splits))
+    if splits and others:
+        seen = ", ".join(f"{top or 'no folder'}: {tops[top]}" for top in sorted(tops))
+        raise ValueError(
+            f"Of the folders in {folder}, {', '.join(sorted(splits))} "
+            f"{'are splits' if len(splits) > 1 else 'is a split'}, but "
+            f"{', '.join(top or 'files beside them' for top in others)} "
+            f"{'are' if len(others) > 1 else 'is'} not (pictures by folder: {seen}). Move all "
+            "classes into splits, or none; or say with splits=('train', 'val') which folders are "
+            "splits, and with splits=() that all are classes."
+        )
+    twice = [name for name, count in collections.Counter(splits.values()).items() if count > 1]
+    if twice:
+        same = sorted(top for top, name in splits.items() if name in twice)
+        raise ValueError(
+            f"The folders {', '.join(same)} of {folder} would be one split, '{twice[0]}'. Rename "
+            "one, or name all with splits=, which keeps their names."
+        )
+    inner = {part[1] for part in parts if len(part) > 2}
+    if not splits and names is None and inner and {top.lower() for top in inner} <= set(SPLITS):
+        raise ValueError(
+            f"The folders {', '.join(sorted(inner))} lie inside the classes of {folder}. Put the "
+            "splits on top, train/cat, not cat/train; splits=() takes all as training images."
+        )
+    return {name: folder / top for top, name in splits.items()} or {"train": folder}
+
+
+def config_of(folder, files, settings):
     """A TFDS configuration whose name changes with the folder, its files and the settings.
 
     TFDS keeps a prepared data set for ever under its configuration's name, and would not see that a
-    file was added or changed.
+    file was added or changed. The part before the last "_" depends on folder and settings alone.
 
     Args:
         folder: absolute path.
@@ -29,9 +155,10 @@ def config_of(folder, files, *settings):
     Returns:
         tfds.core.BuilderConfig.
     """
-    digest = hashlib.sha256(repr((str(folder), settings)).encode())
+    place = hashlib.sha256(repr((str(folder), settings)).encode()).hexdigest()[:8]
+    digest = hashlib.sha256()
     for file in sorted(files):
         status = file.stat()
         digest.update(repr((str(file), status.st_size, status.st_mtime_ns)).encode())
     stem = "".join(letter if letter.isalnum() else "_" for letter in folder.name)
-    return tfds.core.BuilderConfig(name=f"{stem}_{digest.hexdigest()[:12]}")
+    return tfds.core.BuilderConfig(name=f"{stem}_{place}_{digest.hexdigest()[:12]}")

@@ -6,13 +6,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from kgen.data.builders.features import images_and_labels
-from kgen.data.builders.folders import config_of, existing_folder
+from kgen.data.builders.folders import FolderBuilder, existing_folder
 from kgen.data.idx import read_idx
 
 _FILE = re.compile(r"(?P<split>.+)-(?P<kind>images|labels)[-.]idx\d-ubyte(\.gz)?")
 
 
-class IdxImages(tfds.core.GeneratorBasedBuilder):
+class IdxImages(FolderBuilder):
     """Images in files `<split>-images-idx3-ubyte` and `<split>-labels-idx1-ubyte`, perhaps `.gz`.
 
     The split `t10k` is called `test`. Without label files the data set has no labels.
@@ -41,8 +41,7 @@ class IdxImages(tfds.core.GeneratorBasedBuilder):
                 f"No IDX images in {folder}: expected files such as train-images-idx3-ubyte.gz."
             )
         self._class_names = class_names
-        kwargs.setdefault("config", config_of(folder, self._files.values(), class_names))
-        super().__init__(**kwargs)
+        super().__init__(folder, self._files.values(), class_names, **kwargs)
 
     def _info(self):
         first = read_idx(self._files[self._splits[0], "images"])

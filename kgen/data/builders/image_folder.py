@@ -1,105 +1,203 @@
 """A folder of image files of any sizes."""
 
+import collections
+import functools
+import warnings
+
 import numpy as np
 import tensorflow_datasets as tfds
 
+from kgen.data.builders import pictures
 from kgen.data.builders.features import images_and_labels
-from kgen.data.builders.folders import config_of, existing_folder
+from kgen.data.builders.folders import (
+    FolderBuilder,
+    existing_folder,
+    find_splits,
+    visible_files,
+)
 
-_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
-_SPLITS = ("test", "train", "validation")
 
-
-class ImageFolder(tfds.core.GeneratorBasedBuilder):
+class ImageFolder(FolderBuilder):
     """Image files, scaled so that they cover a size, and cropped at the centre.
 
         folder/[split/][class/]**/name.png
 
-    Splits are folders named train, validation and test; without them all is `train`. Classes are
-    the folders below; without them there are no labels. Unlike `tfds.ImageFolder`, this decodes and
-    resizes once, so that images of any sizes fill a batch and epochs read fast.
+    Splits are top folders named train, val, test or the like (`folders.SPLITS`); without them all
+    is `train`. Classes are the folders below; without them there are no labels. Pictures are read
+    as a person sees them: upright, transparent parts on the background, the first one of several
+    in a file, with all levels of 16-bit and float files. Unlike `tfds.ImageFolder`, this decodes
+    and resizes once, so that images of any sizes fill a batch and epochs read fast. Features:
+    `image`, `label` if there are classes, `filename`, the path within the folder.
+
+        kgen.data.load(ImageFolder(source="/my/photos", size=128), "train", batch_size=32)
 
     Args:
-        source: the folder.
+        source: the folder. Hidden files are left out; links are followed, each file is taken once.
         size: height and width of the images: an int, or a tuple `(height, width)`.
-        channels: 3 for colour, 1 for grey.
+        channels: 3 for colour, 1 for grey. Another number: that of TIFFs which have it.
+        background: what transparent parts lie on, a colour such as "white" or "#404040"; "keep"
+            gives the transparency as one channel more, RGBA or grey and alpha.
+        value_range: `(low, high)`, the values that become 0 and 1, such as `(0, 4095)` for 12 bits
+            in files of 16; by default the range of the files' own type, and [0, 1] for floats.
+        on_error: "raise" names all files that cannot be read, "skip" leaves them out and warns.
+        splits: names of the top folders that are splits, () if all are classes, None to go by
+            their names.
         kwargs: as in tfds.core.GeneratorBasedBuilder: `data_dir`.
 
     Raises:
-        ValueError: if the folder holds no images, some images have a class and some have none, or
-            an argument is out of range.
+        ValueError: if the folder holds no images, some images have a class and some have none,
+            splits and classes are mixed, a file cannot be read, or an argument is out of range.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
 
-    def __init__(self, *, source, size=64, channels=3, **kwargs):
-        self._size = (size, size) if isinstance(size, int) else tuple(size)
-        if len(self._size) != 2 or min(self._size) < 1:
-            raise ValueError(f"size must be an int or (height, width) >= 1, received {size!r}.")
-        if channels not in (1, 3):
-            raise ValueError(f"channels must be 1 (grey) or 3 (colour), received {channels!r}.")
-        self._channels = channels
+    def __init__(
+        self,
+        *,
+        source,
+        size=64,
+        channels=3,
+        background="white",
+        value_range=None,
+        on_error="raise",
+        splits=None,
+        **kwargs,
+    ):
+        size = (size, size) if isinstance(size, int) else tuple(size)
+        _check_arguments(size, channels, background, value_range, on_error)
+        self._on_error = on_error
         folder = existing_folder(source)
-        folders = {path.name for path in folder.iterdir() if path.is_dir()}
-        has_splits = bool(folders) and folders <= set(_SPLITS)
-        roots = (
-            {name: folder / name for name in sorted(folders)} if has_splits else {"train": folder}
+        found = visible_files(folder)
+        readable = pictures.suffixes()
+        paths = [path for path in found if path.suffix.lower() in readable]
+        self._left_out = collections.Counter(
+            path.suffix.lower() or "no ending"
+            for path in found
+            if path.suffix.lower() not in readable
         )
-        self._files = {split: _images_and_classes(root) for split, root in roots.items()}
+        if not paths:
+            raise ValueError(f"No images in {folder}: {_listing(self._left_out) or 'it is empty'}.")
+        self._files = {
+            split: _files_and_classes(root, paths)
+            for split, root in find_splits(folder, paths, splits).items()
+        }
         self._classes = _class_names(folder, self._files)
-        files = [path for split in self._files.values() for path, _ in split]
-        kwargs.setdefault("config", config_of(folder, files, self._size, channels))
-        super().__init__(**kwargs)
+        dtype = pictures.stored_dtype(paths, value_range)
+        self.max_value = pictures.top_level(dtype, value_range)
+        self.num_levels = None if self.max_value is None else self.max_value + 1
+        self._shape = (*size, channels + (background == "keep"))
+        self._dtype = dtype
+        self._read = functools.partial(
+            pictures.read,
+            size=size,
+            channels=channels,
+            background=background,
+            value_range=value_range,
+            dtype=dtype,
+        )
+        settings = (size, channels, background, value_range, on_error, splits)
+        super().__init__(folder, paths, settings, **kwargs)
 
     def _info(self):
         return tfds.core.DatasetInfo(
             builder=self,
             description="Image files from a folder.",
-            features=images_and_labels((*self._size, self._channels), self._classes),
+            features=images_and_labels(self._shape, self._classes, self._dtype, filename=True),
             supervised_keys=("image", "label") if self._classes else None,
         )
 
     def _split_generators(self, dl_manager):
-        return {split: self._generate_examples(files) for split, files in self._files.items()}
+        if self._left_out:
+            warnings.warn(
+                f"{self.folder}: {_listing(self._left_out)} left out, which are no pictures by "
+                "their ending.",
+                stacklevel=2,
+            )
+        self._damaged, last = [], list(self._files)[-1]
+        return {
+            split: self._generate_examples(files, is_last=split == last)
+            for split, files in self._files.items()
+        }
 
-    def _generate_examples(self, files):
-        for path, class_name in files:
-            example = {"image": _decode(path, self._size, self._channels)}
-            if self._classes:
-                example["label"] = class_name
-            yield str(path), example
+    def _generate_examples(self, files, is_last):
+        num_read = 0
+        classes = dict(files)
+        for path, image in pictures.read_all(list(classes), self._read):
+            if isinstance(image, Exception):
+                self._damaged.append(f"{path}: {image or type(image).__name__}")
+                continue
+            num_read += 1
+            name = path.relative_to(self.folder).as_posix()
+            label = {"label": classes[path]} if self._classes else {}
+            yield name, {"image": image, "filename": name, **label}
+        if is_last and self._damaged:
+            self._report(sum(map(len, self._files.values())))
+        if not num_read and self._on_error == "skip":
+            raise ValueError(f"None of the {len(classes)} pictures could be read.")
+
+    def _report(self, count):
+        """Raises or warns, and names all files that could not be read."""
+        lines = "\n  ".join(self._damaged)
+        number = f"{len(self._damaged):,} of {count:,} pictures in {self.folder}"
+        if self._on_error == "raise":
+            raise ValueError(
+                f"{number} cannot be read. Mend or remove them, or leave them out with "
+                f"on_error='skip':\n  {lines}"
+            )
+        warnings.warn(f"{number} cannot be read and are left out:\n  {lines}", stacklevel=2)
 
 
-def _images_and_classes(root):
+def _check_arguments(size, channels, background, value_range, on_error):
+    from PIL import ImageColor
+
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"size must be an int or (height, width) >= 1, received {size!r}.")
+    if not isinstance(channels, int) or channels < 1:
+        raise ValueError(f"channels must be 1 (grey), 3 (colour) or more, received {channels!r}.")
+    if background != "keep":
+        try:
+            ImageColor.getrgb(background)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"background must be a colour such as 'white' or '#404040', or 'keep', received "
+                f"{background!r}."
+            ) from error
+    elif channels not in (1, 3):
+        raise ValueError("background='keep' needs channels=1 or channels=3.")
+    if value_range is not None and not (
+        len(value_range) == 2 and np.isfinite(value_range).all() and value_range[0] < value_range[1]
+    ):
+        raise ValueError(f"value_range must be (low, high), low < high, received {value_range!r}.")
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"on_error must be 'raise' or 'skip', received {on_error!r}.")
+
+
+def _listing(counts):
+    return ", ".join(f"{count:,} x {suffix}" for suffix, count in counts.most_common())
+
+
+def _files_and_classes(root, paths):
     """Pairs of path and class, the class None for a file that lies in `root` itself."""
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES)
-    depths = [path.relative_to(root).parts for path in paths]
     return [
         (path, parts[0] if len(parts) > 1 else None)
-        for path, parts in zip(paths, depths, strict=True)
+        for path in paths
+        if path.is_relative_to(root)
+        for parts in [path.relative_to(root).parts]
     ]
 
 
 def _class_names(folder, files):
-    classes = {class_name for split in files.values() for _, class_name in split}
-    if not classes:
-        raise ValueError(f"No images in {folder}: expected files in {', '.join(_SUFFIXES)}.")
-    if None in classes and len(classes) > 1:
+    without = {
+        split: [path for path, class_name in pairs if class_name is None]
+        for split, pairs in files.items()
+    }
+    classes = {class_name for pairs in files.values() for _, class_name in pairs} - {None}
+    if classes and any(without.values()):
+        where = ", ".join(f"{len(paths):,} in {split}" for split, paths in without.items() if paths)
+        example = next(paths[0] for paths in without.values() if paths)
         raise ValueError(
-            f"Some images of {folder} lie in a class' folder and some do not. Move all of them "
-            "into folders named after their class, or none."
+            f"Some images of {folder} lie in a class' folder and some do not ({where}, such as "
+            f"{example.relative_to(folder)}). Move all of them into folders named after their "
+            "class, or none."
         )
-    return sorted(classes - {None})
-
-
-def _decode(path, size, channels):
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert("RGB" if channels == 3 else "L")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read as an image: {error}.") from error
-    height, width = size
-    image = ImageOps.fit(image, (width, height), method=Image.Resampling.LANCZOS)
-    return np.asarray(image, np.uint8).reshape(height, width, channels)
+    return sorted(classes)

@@ -1,0 +1,214 @@
+"""Pictures from disk as a person sees them: upright, on a background, with all their levels."""
+
+import collections
+import concurrent.futures
+import contextlib
+import functools
+import importlib.util
+import os
+
+import numpy as np
+
+# What Pillow knows by its ending and cannot draw without other programs, or at all.
+_NOT_DRAWN = ("BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF")
+
+
+def suffixes():
+    """The endings of files that Pillow reads, in lower case, such as ".png"."""
+    from PIL import Image
+
+    Image.init()
+    known = Image.registered_extensions().items()
+    return {end for end, kind in known if kind in Image.OPEN and kind not in _NOT_DRAWN}
+
+
+def stored_dtype(paths, value_range=None):
+    """The dtype that holds every level of pictures, looking at some of them: NumPy's scalar type.
+
+    uint8, uint16 for 16-bit pictures, float32 for those of floats or of 32-bit integers with a
+    range beyond 16 bits.
+    """
+    found = {np.uint8}
+    step = max(1, len(paths) // 100)
+    for path in paths[::step]:
+        try:
+            found.add(_dtype_of(path))
+        except Exception:  # damaged: whoever reads it says so
+            continue
+    widest = max(found, key=lambda dtype: np.dtype(dtype).itemsize)
+    if value_range is None or widest is np.float32:
+        return widest
+    span = value_range[1] - value_range[0]
+    if span != int(span):
+        return np.float32
+    return np.uint8 if span < 256 else np.uint16 if span < 65536 else np.float32
+
+
+def _dtype_of(path):
+    from PIL import Image
+
+    with Image.open(path) as file:
+        if file.mode == "F":
+            return np.float32
+        return np.uint16 if file.mode.startswith("I") or _is_deep_colour(file) else np.uint8
+
+
+def _is_deep_colour(file):
+    """Whether it has several channels of 16 bits, of which Pillow would keep 8."""
+    raw = file.tile[0][3] if file.tile else ""
+    raw = raw[0] if isinstance(raw, tuple) and raw else raw
+    return isinstance(raw, str) and ";16" in raw and not file.mode.startswith("I")
+
+
+def read(path, *, size, channels, background, value_range, dtype):
+    """A picture, turned upright, on its background, scaled to cover a size and cropped.
+
+        stored = (value - low) / (high - low) * top,    top = 1 for floats, else the last level
+
+    Args:
+        path: a file that Pillow reads, or for other numbers of channels a TIFF.
+        size: `(height, width)`.
+        channels: 1 (grey), 3 (colour), or the number that the file has.
+        background: a colour as `PIL.ImageColor.getrgb` takes it, or "keep" for a channel more.
+        value_range: `(low, high)`, or None for the range of a file's own dtype, [0, 1] for floats.
+        dtype: of `stored_dtype`.
+
+    Returns:
+        Array of `dtype`, `(height, width, channels)`, one channel more with "keep".
+
+    Raises:
+        ValueError: for levels that the dtype or the range does not hold.
+        Exception: what Pillow raises for a damaged file.
+    """
+    from PIL import Image, ImageOps
+
+    with Image.open(path) if channels in (1, 3) else contextlib.nullcontext() as file:
+        if file is None:
+            values = _read_tiff(path)
+            if values.shape[2] != channels:
+                raise ValueError(f"it has {values.shape[2]} channels, not {channels}")
+        elif _is_deep_colour(file):
+            values = _read_deep_colour(path, file.format)
+        elif file.mode == "F" or file.mode.startswith("I"):
+            values = np.asarray(ImageOps.exif_transpose(file))[..., None]
+        else:
+            image = ImageOps.exif_transpose(file)
+            if value_range is None and dtype == np.uint8:
+                image = _on_background(image, channels, background)
+                image = ImageOps.fit(image, size[::-1], method=Image.Resampling.LANCZOS)
+                return np.asarray(image).reshape(*size, -1)
+            grey = image.mode in ("1", "L", "LA")
+            alpha = "A" if image.has_transparency_data else ""
+            values = np.asarray(image.convert(("L" if grey else "RGB") + alpha))
+            values = values.reshape(*values.shape[:2], -1)
+    low, high = value_range or _own_range(values.dtype)
+    values = _to_unit(values, low, high, channels, background)
+    values = np.clip(_fit(values, size), 0.0, 1.0)
+    if dtype == np.float32:
+        return values
+    return np.round(values.astype(np.float64) * top_level(dtype, value_range)).astype(dtype)
+
+
+def top_level(dtype, value_range=None):
+    """The stored value of white: 255, 65535, the span of a range; or None for floats."""
+    if dtype == np.float32:
+        return None
+    return np.iinfo(dtype).max if value_range is None else int(value_range[1] - value_range[0])
+
+
+def _own_range(kind):
+    return (0, 1) if np.issubdtype(kind, np.floating) else (0, min(np.iinfo(kind).max, 65535))
+
+
+def _on_background(image, channels, background):
+    """A picture of 8 bits, its transparent parts on the background or kept as a channel."""
+    from PIL import Image, ImageColor
+
+    mode = "RGB" if channels == 3 else "L"
+    if background == "keep":
+        return image.convert("RGBA").convert(mode + "A")
+    if not image.has_transparency_data:
+        return image.convert(mode)
+    image = image.convert("RGBA")
+    canvas = Image.new("RGBA", image.size, (*ImageColor.getrgb(background)[:3], 255))
+    return Image.alpha_composite(canvas, image).convert(mode)
+
+
+def _to_unit(values, low, high, channels, background):
+    """Raw values `(height, width, 1 to 4 or channels)` as [0, 1], on their background."""
+    from PIL import ImageColor
+
+    kind, alpha = values.dtype, None
+    if channels in (1, 3) and values.shape[2] in (2, 4):
+        values, alpha = values[..., :-1], values[..., -1:] / np.iinfo(kind).max
+    if not np.isfinite(values).all():
+        raise ValueError("it holds NaN or infinite values")
+    if values.min() < low or values.max() > high:
+        raise ValueError(
+            f"its values go from {values.min():g} to {values.max():g}, beyond {low:g} to {high:g}; "
+            "value_range=(low, high) says what is black and what is white"
+        )
+    values = (values.astype(np.float64) - low) / (high - low)
+    if channels not in (1, 3):
+        return values
+    if values.shape[2] == 1 and channels == 3:
+        values = np.repeat(values, 3, axis=2)
+    if alpha is not None and background != "keep":
+        colour = np.array(ImageColor.getrgb(background)[: values.shape[2]]) / 255
+        values = alpha * values + (1 - alpha) * colour
+    if values.shape[2] == 3 and channels == 1:
+        # The weights of Pillow's mode "L" (ITU-R 601-2).
+        values = values @ np.array([[0.299], [0.587], [0.114]])
+    if background == "keep":
+        opaque = np.ones_like(values[..., :1])
+        values = np.concatenate([values, opaque if alpha is None else alpha], axis=2)
+    return values
+
+
+def _fit(values, size):
+    """Scaled to cover a size and cropped, as float32; values that keep their size do not change."""
+    from PIL import Image, ImageOps
+
+    planes = [Image.fromarray(plane) for plane in np.moveaxis(values.astype(np.float32), 2, 0)]
+    fit = functools.partial(ImageOps.fit, size=size[::-1], method=Image.Resampling.LANCZOS)
+    return np.stack([np.asarray(fit(plane)) for plane in planes], axis=2)
+
+
+def _read_deep_colour(path, format):
+    if format != "PNG":
+        return _read_tiff(path)
+    import tensorflow as tf
+
+    return tf.io.decode_png(tf.io.read_file(os.fspath(path)), dtype=tf.uint16).numpy()
+
+
+def _read_tiff(path):
+    if importlib.util.find_spec("tifffile") is None:
+        raise ImportError("TIFF of this kind needs tifffile: pip install tifffile")
+    import tifffile
+
+    values = tifffile.imread(path, key=0)
+    return values[..., None] if values.ndim == 2 else values
+
+
+def read_all(paths, read_one):
+    """Yields `(path, array or exception)` in order, read on all cores.
+
+    Args:
+        paths: sequence of paths.
+        read_one: function of a path.
+    """
+    num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
+    waiting = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
+        for path in paths:
+            waiting.append((path, pool.submit(read_one, path)))
+            if len(waiting) > 4 * num_threads:
+                yield _outcome(*waiting.popleft())
+        while waiting:
+            yield _outcome(*waiting.popleft())
+
+
+def _outcome(path, future):
+    error = future.exception()
+    return path, future.result() if error is None else error
