@@ -33,7 +33,7 @@ def test_plus_plus_halves_while_it_can():
 
 
 BAD = {
-    "odd_filters": ("pixelcnn", dict(filters=5), "filters must be even, received 5"),
+    "filters": ("pixelcnn", dict(filters=0), "filters must be an integer of at least 1"),
     "num_blocks": ("pixelcnn", dict(num_blocks=-1), "num_blocks must be at least 0"),
     "num_layers": ("gated_pixelcnn", dict(num_layers=0), "num_layers must be an integer"),
     "num_classes": ("gated_pixelcnn", dict(num_classes=1), "num_classes must be at least 2"),
@@ -43,7 +43,6 @@ BAD = {
         dict(num_scales=3),
         "Images of 4 x 6 can be halved 1 times, which gives 2 scales; received num_scales=3",
     ),
-    "groups": ("pixelcnn", dict(filters=4, channel_groups=3), "multiple of channel_groups=3"),
 }
 
 
@@ -51,3 +50,16 @@ BAD = {
 def test_bad_sizes(name, kwargs, message):
     with pytest.raises(ValueError, match=message):
         getattr(networks, name)((4, 6, 3), 6, **kwargs)
+
+
+@pytest.mark.parametrize("name", ["pixelcnn", "gated_pixelcnn", "pixel_rnn"])
+def test_channel_groups_share_sizes_that_are_no_multiple(name):
+    """Each later channel of a pixel sees the earlier ones, no earlier one a later."""
+    width = dict(hidden_units=16) if name == "pixel_rnn" else dict(filters=16, head_filters=(16,))
+    network = getattr(networks, name)((4, 4, 3), 6, channel_groups=3, **width)
+    images = np.random.default_rng(0).uniform(size=(1, 4, 4, 3)).astype("float32")
+    before = network(images).numpy()
+    images[0, 1, 1, 1] = 1.0 - images[0, 1, 1, 1]
+    changed = np.abs(network(images).numpy() - before)[0]
+    assert changed[0].max() == 0 and changed[1, 1, :4].max() == 0
+    assert changed[1, 1, 4:].max() > 0 and changed[2].max() > 0

@@ -22,12 +22,32 @@ def test_grid_places_each_image(channels):
 
 
 def test_grid_is_square_by_default_and_padding_can_be_zero():
-    assert plots.image_grid(np.zeros((10, 2, 2, 1), np.float32), padding=0).shape == (6, 8, 1)
+    assert plots.image_grid(np.zeros((9, 2, 2, 1), np.float32), padding=0).shape == (6, 6, 1)
+
+
+@pytest.mark.parametrize(
+    ("count", "shape"), [(1, (1, 1)), (2, (1, 2)), (8, (2, 4)), (10, (2, 5)), (7, (2, 4))]
+)
+def test_grids_have_few_gaps(count, shape):
+    grid = plots.image_grid(np.zeros((count, 1, 1, 1), np.float32), padding=0)
+    assert grid.shape[:2] == shape
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_white_images_have_a_border(channels):
+    images = np.ones((2, 6, 6, channels), np.float32)
+    images[:, 2:4, 2:4, :3] = 0.0
+    grid = plots.image_grid(images)
+    assert grid.shape == (6 + 2, 2 * 6 + 3, channels)
+    for line in (grid[0], grid[-1], grid[:, 0], grid[:, 7], grid[:, -1]):
+        assert (line[:, :3] == 160).all()
+    assert (grid[1:7, 1:7] == np.rint(255 * images[0])).all()
+    assert channels < 4 or (grid[..., 3] == 255).all()
 
 
 def test_grid_takes_half_precision_and_tensors():
-    images = tf.cast(tf.fill((1, 2, 2, 1), 1.0), tf.bfloat16)
-    assert (plots.image_grid(images) == 255).all()
+    images = tf.cast(tf.fill((1, 2, 2, 1), 0.2), tf.bfloat16)
+    assert (plots.image_grid(images) == 51).all()
 
 
 @pytest.mark.parametrize(
@@ -67,8 +87,8 @@ def test_sample_grid_repeats_with_its_seed():
 def test_reconstructions_stand_directly_below():
     images = np.stack([np.full((2, 2, 1), value, np.float32) for value in (0.0, 0.2, 0.4)])
     grid = plots.reconstruction_grid(Linear(2), images)
-    # Two columns of pairs that are 2 + 1 + 2 high, 4 pixels apart.
-    assert grid.shape == (5 + 4 + 5, 2 + 4 + 2, 1)
+    # Three pairs that are 2 + 1 + 2 high, 4 pixels apart.
+    assert grid.shape == (5, 2 + 4 + 2 + 4 + 2, 1)
     assert (grid[:2, :2] == 0).all()
     assert (grid[2, :2] == 255).all()
     assert (grid[3:5, :2] == 255).all()
