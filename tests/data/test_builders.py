@@ -133,7 +133,7 @@ def test_image_folder_errors(tmp_path, builders):
     with pytest.raises(ValueError, match="not beside it"):
         load(builders.ImageFolder(source=tmp_path, data_dir=tmp_path / "t"), data_dir=str(tmp_path))
     (tmp_path / "b.png").write_text("no image")
-    with pytest.raises(ValueError, match="b.png cannot be read as an image"):
+    with pytest.raises(ValueError, match=r"(?s)1 of 2 pictures .*b\.png: cannot identify"):
         load(builders.ImageFolder(source=tmp_path, data_dir=tmp_path / "tfds"))
     write_image(tmp_path / "cat" / "c.png", (0, 0, 0))
     with pytest.raises(ValueError, match="Some images .* and some do not"):

@@ -93,7 +93,7 @@ def test_reconstructions_stand_directly_below():
     assert (grid[2, :2] == 255).all()
     assert (grid[3:5, :2] == 255).all()
     assert (grid[:2, 6:8] == 51).all()
-    assert (grid[3:5, 6:] == 204).all()
+    assert (grid[3:5, 6:8] == 204).all()
 
 
 def test_reconstructions_of_another_shape_are_refused():
