@@ -1,7 +1,7 @@
 """Preparing a folder of photographs, beside Pillow alone on the same cores.
 
-    python -m benchmarks.folders
-    python -m benchmarks.folders --source=/my/photos --size=128
+python -m benchmarks.folders
+python -m benchmarks.folders --source=/my/photos --size=128
 """
 
 import concurrent.futures
@@ -28,7 +28,7 @@ class Config(harness.Config):
 
 
 def make_photographs(folder, count):
-    """Writes JPEG files of unequal sizes with the smooth and the fine parts that photographs have."""
+    """Writes JPEG files of unequal sizes, with smooth and fine parts as photographs have."""
     from PIL import Image
 
     draws = np.random.default_rng(0)

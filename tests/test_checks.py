@@ -72,7 +72,10 @@ def test_batch_that_discriminator_steps_does_not_divide(data):
         SHAPE, latent_dim=2, discriminator_steps=2, **SMALL
     )
     model.compile(generator_optimizer="sgd", discriminator_optimizer="sgd", run_eagerly=True)
-    with pytest.raises(ValueError, match="batch of 3 does not divide into discriminator_steps=2"):
+    with pytest.raises(
+        ValueError,
+        match="batch of 3 does not divide into 2 slices of equal size for discriminator_steps=2",
+    ):
         model.fit(data, verbose=0)
     # Evaluation takes no slices.
     model.evaluate(data, verbose=0)

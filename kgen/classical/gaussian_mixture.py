@@ -42,6 +42,7 @@ class GaussianMixture(Density, Sampling, StatisticsModel):
         dim: int >= 1, size of the vectors.
         covariance: "full", or "diagonal" for independent coordinates within a component.
         regularization: float >= 0, added to the variances.
+        initial_means: array `(num_components, dim)` to start from, or None for k-means++.
         **kwargs: `seed`, `name`, `dtype`.
 
     Raises:
@@ -58,7 +59,16 @@ class GaussianMixture(Density, Sampling, StatisticsModel):
 
     terms = ("loss",)
 
-    def __init__(self, num_components, dim, *, covariance="full", regularization=1e-6, **kwargs):
+    def __init__(
+        self,
+        num_components,
+        dim,
+        *,
+        covariance="full",
+        regularization=1e-6,
+        initial_means=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.num_components = checks.positive_integer("num_components", num_components)
         self.dim = checks.positive_integer("dim", dim)
@@ -66,6 +76,14 @@ class GaussianMixture(Density, Sampling, StatisticsModel):
             raise ValueError(f"covariance must be 'full' or 'diagonal', received {covariance!r}.")
         self.covariance = covariance
         self.regularization = checks.at_least("regularization", regularization, 0.0)
+        self.initial_means = initial_means
+        if initial_means is not None:
+            self.initial_means = np.asarray(initial_means, np.float64).tolist()
+            if np.shape(self.initial_means) != (num_components, dim):
+                raise ValueError(
+                    f"Expected initial_means of shape {(num_components, dim)}, received "
+                    f"{np.shape(initial_means)}."
+                )
         self.data_spec = specs.Points(dim)
         count, identity = num_components, np.eye(dim)
         self.weights_of_components = self._add("weights", np.full(count, 1.0 / count))
@@ -89,8 +107,17 @@ class GaussianMixture(Density, Sampling, StatisticsModel):
     # Fitting.
 
     def before_training(self, batch):
-        """Start the means by k-means++ on the first batch."""
+        """Start the means by k-means++ on the first batch, where none are given."""
         x = np.asarray(batch[0], np.float64)
+        means = self.initial_means
+        if means is None:
+            means = self._chosen_means(x)
+        self.means.assign(np.stack(means))
+        variances = np.diag(x.var(axis=0) + max(self.regularization, 1e-12))
+        self.covariances.assign(np.tile(variances, (self.num_components, 1, 1)))
+        self.center.assign(x.mean(axis=0))
+
+    def _chosen_means(self, x):
         if len(x) < self.num_components:
             raise ValueError(
                 f"The first batch has {len(x)} rows, fewer than num_components="
@@ -103,10 +130,7 @@ class GaussianMixture(Density, Sampling, StatisticsModel):
             total = distances.sum()
             chances = distances / total if total > 0 else None
             means.append(x[generator.choice(len(x), p=chances)])
-        self.means.assign(np.stack(means))
-        variances = np.diag(x.var(axis=0) + max(self.regularization, 1e-12))
-        self.covariances.assign(np.tile(variances, (self.num_components, 1, 1)))
-        self.center.assign(x.mean(axis=0))
+        return means
 
     def statistics(self, x, y=None):
         """`loss`, and by component the responsibilities and the moments about `center`."""
@@ -164,6 +188,8 @@ class GaussianMixture(Density, Sampling, StatisticsModel):
         Returns:
             float32 `(batch, num_components)`; each row sums to 1.
         """
+        if tf.executing_eagerly():
+            self.data_spec.check(x)
         return tf.cast(tf.nn.softmax(self._log_joint(x)), tf.float32)
 
     def _sample_rows(self, seeds):

@@ -1,7 +1,5 @@
 """The pipeline of `load` over NumPy arrays."""
 
-import functools
-
 import keras
 import numpy as np
 
@@ -50,7 +48,7 @@ def from_arrays(
     structure = keras.tree.map_structure(np.asarray, structure)
     if spec is None:
         spec = keras.tree.map_structure(_inferred, structure)
-    leaves = _checked(spec, structure)
+    leaves = _checked(spec, structure, are_rounded=binarize is not None or levels is not None)
     lengths = {role: len(array) for role, _, array in leaves}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"Expected as many rows in each array, received {lengths}.")
@@ -62,10 +60,17 @@ def from_arrays(
         binarize=binarize,
         levels=levels,
     )
-    are_images = [isinstance(leaf, specs.Images) for _, leaf, _ in leaves]
+    columns = [_column(leaf, levels) for _, leaf, _ in leaves]
+    are_images = [column.is_image for column in columns]
     for argument, value in (("binarize", binarize), ("levels", levels)):
         if value is not None and not any(are_images):
             raise ValueError(f"{argument}={value!r} needs images, received {specs.describe(spec)}.")
+    is_x_and_y = isinstance(structure, tuple)
+
+    def pack(values):
+        packed = specs.pack(spec if isinstance(spec, tuple) else (spec,), values)
+        return packed if is_x_and_y else packed[0]
+
     batches_of_epoch = pipeline.batches_in_memory(
         tuple(array for _, _, array in leaves),
         batch_size=batch_size,
@@ -80,9 +85,15 @@ def from_arrays(
         drop_remainder=drop_remainder,
         seed=seed,
         binarize=binarize,
-        columns=[pipeline.Column(is_image=is_image, levels=levels) for is_image in are_images],
-        pack=functools.partial(keras.tree.pack_sequence_as, structure),
+        columns=columns,
+        pack=pack,
     )
+
+
+def _column(spec, levels):
+    is_image = isinstance(spec, specs.Images)
+    is_clip = isinstance(spec, specs.Clips)
+    return pipeline.Column(is_image=is_image, is_pixels=is_image or is_clip, levels=levels)
 
 
 def _inferred(array):
@@ -110,7 +121,7 @@ def _inferred(array):
     )
 
 
-def _checked(spec, structure):
+def _checked(spec, structure, are_rounded):
     """`(role, spec, array)` of each leaf, the arrays of the dtype that is kept in memory."""
     parts = (structure,) if not isinstance(structure, tuple) else structure
     x_and_y = (spec,) if not isinstance(spec, tuple) else spec
@@ -126,6 +137,12 @@ def _checked(spec, structure):
             raise ValueError(
                 f"{error}: expected {specs.describe(part)}, received another structure."
             ) from None
+    if are_rounded:
+        # Pixels come to their levels in the pipeline.
+        leaves = [
+            (role, specs.Images(part.shape) if isinstance(part, specs.Images) else part, array)
+            for role, part, array in leaves
+        ]
     return [(role, part, _kept(part, array, role)) for role, part, array in leaves]
 
 

@@ -132,7 +132,9 @@ def _column(builder, feature, levels):
     if not is_image(feature):
         return pipeline.Column()
     num_levels, max_value = pixel_levels(builder, feature)
-    return pipeline.Column(is_image=True, num_levels=num_levels, max_value=max_value, levels=levels)
+    return pipeline.Column(
+        is_image=True, is_pixels=True, num_levels=num_levels, max_value=max_value, levels=levels
+    )
 
 
 def _count(builder, split):

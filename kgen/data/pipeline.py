@@ -37,13 +37,15 @@ class Column:
     """How one array of an example is read.
 
     Attributes:
-        is_image: whether it is pixels: integers are scaled to [0, 1], `binarize` applies.
+        is_image: whether `binarize` and `levels` apply.
+        is_pixels: whether integers are scaled to [0, 1].
         num_levels: different values a pixel can take, if pixels are integers.
         max_value: value of a white pixel, if pixels are integers.
         levels: to how many values pixels are rounded, or None.
     """
 
     is_image: bool = False
+    is_pixels: bool = False
     num_levels: int | None = 256
     max_value: int | None = 255
     levels: int | None = None
@@ -52,7 +54,7 @@ class Column:
         """Float32, int32 where values are integers and no pixels, or strings as they are."""
         if values.dtype == tf.string:
             return values
-        if not (self.is_image or values.dtype.is_floating or values.dtype == tf.uint8):
+        if not (self.is_pixels or values.dtype.is_floating):
             return tf.cast(values, tf.int32)
         if values.dtype.is_floating:
             values = tf.cast(values, tf.float32)

@@ -25,5 +25,6 @@ from kgen.specs.spec import Values as Values
 from kgen.specs.structure import describe as describe
 from kgen.specs.structure import example as example
 from kgen.specs.structure import of_shape as of_shape
+from kgen.specs.structure import pack as pack
 from kgen.specs.structure import pairs as pairs
 from kgen.specs.structure import x_and_y as x_and_y

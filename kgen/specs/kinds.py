@@ -28,6 +28,8 @@ class Images(Spec):
 
     def __post_init__(self):
         known = checks.image_shape([1 if side is None else side for side in self.shape])
+        if self.num_levels is not None:
+            checks.integer_at_least("num_levels", self.num_levels, 2)
         sides = zip(self.shape, known, strict=True)
         self._set(shape=tuple(None if side is None else size for side, size in sides))
 

@@ -14,7 +14,7 @@ class Spec:
     """Base of the specs: shape and dtype of one example, its check, an example, its meaning.
 
     A subclass is a frozen dataclass with `noun` (the word of its messages), `shape` (without the
-    batch) and `dtype`, and overrides `check`, `example` and `quantity`.
+    batch) and `dtype`, and overrides `_check`, `example` and `quantity`.
     """
 
     noun = "values"

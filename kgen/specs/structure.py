@@ -63,6 +63,20 @@ def pairs(structure, values, role="x"):
     return [each for key, part, value in parts for each in pairs(part, value, f"{role}[{key!r}]")]
 
 
+def pack(structure, values):
+    """The inverse of `pairs`: values in its order, as the structure of specs."""
+    values = iter(values)
+
+    def packed(part):
+        if isinstance(part, dict):
+            return {key: packed(inner) for key, inner in part.items()}
+        if isinstance(part, (tuple, list)):
+            return tuple(packed(inner) for inner in part)
+        return next(values)
+
+    return packed(structure)
+
+
 def describe(structure):
     """A structure in words: "(images (8, 8, 1), labels 0 .. 9)"."""
     if isinstance(structure, dict):
@@ -77,10 +91,12 @@ def describe(structure):
 
 def example(structure, count, seed=0):
     """A valid batch of a structure: one array per spec, each drawn from a seed of its own."""
-    if isinstance(structure, dict):
-        return {
-            key: example(part, count, seed + i) for i, (key, part) in enumerate(structure.items())
-        }
-    if isinstance(structure, (tuple, list)):
-        return tuple(example(part, count, seed + i) for i, part in enumerate(structure))
-    return structure.example(count, seed)
+    leaves = _leaves(structure)
+    return pack(structure, (spec.example(count, seed + i) for i, spec in enumerate(leaves)))
+
+
+def _leaves(structure):
+    parts = structure.values() if isinstance(structure, dict) else structure
+    if not isinstance(structure, (dict, tuple, list)):
+        return [structure]
+    return [leaf for part in parts for leaf in _leaves(part)]

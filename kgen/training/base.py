@@ -40,6 +40,15 @@ class BaseModel(keras.Model):
             trainable=False,
             aggregation="only_first_replica",
         )
+        self._started = None
+        if type(self).before_training is not BaseModel.before_training:
+            self._started = self.add_weight(
+                name="started",
+                dtype="int32",
+                initializer="zeros",
+                trainable=False,
+                aggregation="only_first_replica",
+            )
         self._steps_are_due = False
         self._last_data = None
         self._trackers = {}
@@ -105,10 +114,13 @@ class BaseModel(keras.Model):
         for name, variable in self._named_variables().items():
             if name in store.keys():
                 variable.assign(store[name][()])
+        if self._started is not None and "started" not in store.keys():
+            self._started.assign(int(self.steps.numpy()) > 0)
 
     def _named_variables(self):
         """What a file may lack: the counter of steps, and sums of an epoch under way."""
-        return {"steps": self.steps}
+        started = {} if self._started is None else {"started": self._started}
+        return {"steps": self.steps, **started}
 
     def _numbered_variables(self):
         own = [*self._trainable_variables, *self._non_trainable_variables]
@@ -119,6 +131,7 @@ class BaseModel(keras.Model):
 
     def _compile(self, arguments, optimizers, *, jit_compile, steps_per_execution, run_eagerly):
         _check_arguments_are_kept(self)
+        _check_layers_are_built(self)
         self._compile_arguments = arguments
         jit_compile = self._choose_jit(jit_compile, steps_per_execution)
         super().compile(
@@ -164,7 +177,7 @@ class BaseModel(keras.Model):
         """Compile with what `get_compile_config` returned."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    # Hooks.
+    # Hooks. A subclass of a kgen model calls super(), which may move averages or sums there.
 
     def before_training(self, batch):
         """Hook: called once, before the first step of an untrained model, outside the graph.
@@ -173,6 +186,18 @@ class BaseModel(keras.Model):
             batch: the first batch, `(x, y)` as NumPy arrays, y None where there is none. Codebooks,
                 k-means and data-dependent scales start from it.
         """
+
+    def start(self, batch):
+        """Call `before_training`, unless this model has started: on more data than a batch.
+
+        `fit` does it with its first batch.
+
+        Args:
+            batch: `(x, y)` as NumPy arrays, y None where there is none.
+        """
+        if self._started is not None and not int(self._started.numpy()):
+            self.before_training(batch)
+            self._started.assign(1)
 
     def before_epoch(self, epoch):
         """Hook: called before each epoch of `fit` with its number, from 0."""
@@ -300,8 +325,7 @@ class BaseModel(keras.Model):
             inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
             self.steps.assign(inner._iterations)
             self._steps_are_due = False
-        wants_batch = type(self).before_training is not BaseModel.before_training
-        wants_batch = wants_batch and int(self.steps.numpy()) == 0
+        wants_batch = self._started is not None and not int(self._started.numpy())
         batch = None
         is_new = not isinstance(x, tf.data.Dataset) or (
             self._last_data is None or self._last_data() is not x
@@ -317,10 +341,17 @@ class BaseModel(keras.Model):
             size = kwargs.get("validation_batch_size") or batch_size
             data.check_validation(self, kwargs["validation_data"], size)
         self._check_strategy(x, batch_size)
+        if wants_batch and batch is None:
+            raise ValueError(
+                f"{type(self).__name__} starts from a batch of its data, but none can be looked at "
+                f"in a {type(x).__name__}. Give it one, model.start((x, y)), before fit; or give "
+                "fit a tf.data.Dataset, which it distributes over replicas by itself."
+            )
         callbacks = kwargs.pop("callbacks", None) or []
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            hooks = Hooks(batch if wants_batch else None)
-            callbacks = [hooks, DivergenceGuard(), *_as_list(callbacks)]
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            raise TypeError("fit adds callbacks of its own: give a list, not a CallbackList.")
+        hooks = Hooks(batch if wants_batch else None)
+        callbacks = [hooks, DivergenceGuard(), *_as_list(callbacks)]
         if isinstance(x, (tf.data.Dataset, types.GeneratorType)):
             # Keras warns that it leaves their order alone, even where nobody asked.
             kwargs.setdefault("shuffle", False)
@@ -385,10 +416,31 @@ def _argument_names(cls):
 def _check_arguments_are_kept(model):
     """Raise ValueError for a constructor argument that saving would not find."""
     for name in _argument_names(type(model)):
+        owner = next((each for each in type(model).__mro__ if name in vars(each)), None)
+        of_keras = owner is not None and owner.__module__.split(".")[0] == "keras"
+        if of_keras and name != "name":
+            raise ValueError(
+                f"{type(model).__name__} has an argument '{name}', which is an attribute of every "
+                "keras.Model: call it something else."
+            )
         if not hasattr(model, name):
             raise ValueError(
                 f"{type(model).__name__} does not keep its argument '{name}': it could be neither "
                 f"saved nor loaded. Write self.{name} = {name} in the constructor."
+            )
+
+
+def _check_layers_are_built(model):
+    """Raise ValueError for a layer whose weights an optimizer would not know of."""
+    for layer in model._flatten_layers(include_self=False):
+        makes_weights = any(
+            "build" in vars(each) for each in type(layer).__mro__ if each is not keras.layers.Layer
+        )
+        if makes_weights and not layer.built:
+            raise ValueError(
+                f"The layer '{layer.name}' of {type(model).__name__} has no weights yet. Build it "
+                f"in the constructor: self.{layer.name}.build(input_shape), such as (None, 16); or "
+                "make it a keras.Sequential with a keras.Input."
             )
 
 

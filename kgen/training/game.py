@@ -83,9 +83,11 @@ class GameModel(BaseModel):
             **optimizers: `<player>_optimizer`, an object of its own for each.
 
         Raises:
-            ValueError: if a player has no optimizer, or two have the same object.
+            ValueError: if a player has no optimizer, two have the same object, one is given that
+                no player takes, or `turns` is not as it should be.
             TypeError: for the name of no player.
         """
+        self._check_turns()
         names = [f"{player}_optimizer" for player in self.players]
         unknown = sorted(set(optimizers) - set(names))
         if unknown:
@@ -100,6 +102,10 @@ class GameModel(BaseModel):
             raise ValueError(
                 f"Each player needs an optimizer: {', '.join(missing)} is missing. Name it, or "
                 "give one `optimizer` for all players."
+            )
+        if optimizer is not None and not missing:
+            raise ValueError(
+                f"{', '.join(names)} are given, so that nobody takes `optimizer`: leave one out."
             )
         objects = [each for each in optimizers.values() if not isinstance(each, str)]
         if len({id(each) for each in objects}) < len(objects):
@@ -118,6 +124,15 @@ class GameModel(BaseModel):
         arguments |= dict(jit_compile=jit_compile, **how)
         self._compile(arguments, pairs, jit_compile=jit_compile, **how)
 
+    def _check_turns(self):
+        players = self.players
+        steps = [count for _, count in self.turns]
+        if not players or len(set(players)) < len(players) or min(steps) < 1:
+            raise ValueError(
+                f"{type(self).__name__}.turns must name each player once, with at least one step, "
+                f"such as (('discriminator', 5), ('generator', 1)); it is {self.turns!r}."
+            )
+
     def after_training(self):
         """Let every optimizer end; Keras does it for `self.optimizer` alone."""
         for player in self.players[:-1]:
@@ -130,17 +145,20 @@ class GameModel(BaseModel):
     def check_batch(self, x, y, *, size, count, training):
         """Refuse batches that do not divide into the slices of a step."""
         steps = max((steps for _, steps in self.turns), default=1) if training else 1
-        player = next((f"{name}_steps" for name, k in self.turns if k == steps), "steps")
+        player = next((name for name, k in self.turns if k == steps), "player")
+        # The name of the argument, where there is one.
+        has_argument = hasattr(self, f"{player}_steps")
+        label = f"{player}_steps={steps}" if has_argument else f"the {player}'s {steps} steps"
         if size % steps:
             raise ValueError(
-                f"A batch of {size} does not divide into {player}={steps} slices of equal size. "
+                f"A batch of {size} does not divide into {steps} slices of equal size for {label}. "
                 f"Use a batch_size that is a multiple of {steps}."
             )
         left_over = count % size
         if 0 < left_over < steps:
             raise ValueError(
-                f"The last batch has {left_over} of {count} examples, fewer than {player}={steps}. "
-                "Leave them out, or choose another batch_size."
+                f"The last batch has {left_over} of {count} examples, too few for {label}. Leave "
+                "them out, or choose another batch_size."
             )
 
     def train_step(self, data):

@@ -18,8 +18,8 @@ class Hooks(keras.callbacks.Callback):
         """Tells the epoch to pipelines and model; the first time, calls `before_training`."""
         set_epoch(epoch)
         # Here and not when training begins: a backup is restored by then.
-        if self.batch is not None and int(self.model.steps.numpy()) == 0:
-            self.model.before_training(self.batch)
+        if self.batch is not None:
+            self.model.start(self.batch)
         self.batch = None
         self.model.before_epoch(epoch)
 

@@ -13,10 +13,9 @@ class StatisticsModel(BaseModel):
 
         totals = sum over all examples of w_i statistics(x_i);   update(totals) at the epoch's end
 
-    EM, k-means, PCA and naive Bayes have this form. The data may be larger than memory, batches of
-    any size and replicas give the same sums, and the sums of an epoch under way are variables, so
-    that they are saved. A subclass defines `statistics` and `update`; what `terms` lists of the
-    statistics is reported, among it `"loss"`.
+    EM, k-means, PCA and naive Bayes have this form. The data may be larger than memory; batches of
+    any size and replicas give the same sums, which begin anew with each epoch. A subclass defines
+    `statistics` and `update`; what `terms` lists of the statistics is reported, among it `"loss"`.
 
     Terms are those under the parameters at the epoch's start: EM's `loss` of the next epoch tells
     how good the last update was. `keras.callbacks.EarlyStopping(monitor="loss", min_delta=1e-4)`
@@ -132,11 +131,18 @@ class StatisticsModel(BaseModel):
         self._track(terms, x, sample_weight)
         return self._results()
 
+    def before_epoch(self, epoch):
+        """Begin the sums anew: those of an epoch that was interrupted must not count."""
+        self._forget_sums()
+
     def after_epoch(self, epoch):
         """Update the parameters from the epoch's sums, and begin anew."""
         totals = {name: tf.convert_to_tensor(total.value) for name, total in self._sums.items()}
         if float(totals["count"]) > 0:
             self.update(totals)
+        self._forget_sums()
+
+    def _forget_sums(self):
         for total in self._sums.values():
             total.assign(tf.zeros_like(total.value))
 

@@ -332,7 +332,10 @@ def test_bad_data():
     bad[5, 1, 2] = 1.5
     for x, message in [
         (bad, r"Expected pixels in \[0, 1\], received values from"),
-        (images(6), "batch of 6 does not divide into discriminator_steps=4"),
+        (
+            images(6),
+            "batch of 6 does not divide into 4 slices of equal size for discriminator_steps=4",
+        ),
         (images(8)[..., 0], "Add the channel axis"),
     ]:
         with pytest.raises(ValueError, match=message):

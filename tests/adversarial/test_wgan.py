@@ -93,5 +93,8 @@ def test_bad_limits(limit):
 def test_a_batch_that_does_not_divide():
     model = kgen.WGAN(*dense_players())
     model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd())
-    with pytest.raises(ValueError, match="batch of 16 does not divide into discriminator_steps=5"):
+    with pytest.raises(
+        ValueError,
+        match="batch of 16 does not divide into 5 slices of equal size for discriminator_steps=5",
+    ):
         model.fit(points(16), verbose=0)

@@ -48,10 +48,8 @@ def test_equal_to_scikit_learn(covariance, theirs, offset):
     x = points(offset=offset)
     model = kgen.GaussianMixture(3, 2, covariance=covariance)
     model.compile()
-    model.before_training((x, None))
+    model.start((x, None))
     expected = reference(x, covariance=theirs, steps=8, means=model.means.numpy())
-    # The start is there already.
-    model.before_training = lambda batch: None
     model.fit(data.from_arrays(x, batch_size=70), epochs=8, verbose=0)
     np.testing.assert_allclose(model.weights_of_components, expected.weights_, rtol=1e-5)
     np.testing.assert_allclose(model.means, expected.means_, rtol=1e-5, atol=1e-5)
@@ -73,8 +71,7 @@ def test_the_likelihood_never_falls_and_batches_do_not_matter():
         model = kgen.GaussianMixture(3, 2, seed=2)
         model.compile()
         # Both begin with the means that the whole data give.
-        model.before_training((x, None))
-        model.steps.assign(1)
+        model.start((x, None))
         history = model.fit(x, batch_size=batch_size, epochs=12, verbose=0).history["loss"]
         histories.append(history)
     assert np.all(np.diff(histories[0]) < 1e-6)
@@ -115,7 +112,7 @@ def test_weights_count_as_repetitions():
     for rows, given in ((x, weights.astype("float32")), (np.repeat(x, weights, axis=0), None)):
         model = kgen.GaussianMixture(3, 2)
         model.compile()
-        model.before_training((x, None))
+        model.start((x, None))
         given = np.ones(len(rows), "float32") if given is None else given
         for _ in range(3):
             model.train_on_batch(rows, np.zeros(len(rows), "int32"), sample_weight=given)
@@ -184,3 +181,52 @@ def test_bad_input():
         model.fit(np.zeros((4, 3), "float32"), verbose=0)
     with pytest.raises(TypeError, match="optimizer"):
         model.compile(optimizer="adam")
+
+
+def test_given_means_are_where_it_starts(tmp_path):
+    x, means = points(), [[0.0, 0.0], [1.0, 2.0], [3.0, -1.0]]
+    model = kgen.GaussianMixture(3, 2, initial_means=means)
+    model.compile()
+    model.start((x, None))
+    np.testing.assert_array_equal(model.means, means)
+    model.save(tmp_path / "model.keras")
+    restored = keras.saving.load_model(tmp_path / "model.keras")
+    assert restored.initial_means == means
+    # It has started: no further start takes place.
+    restored.means.assign(restored.means + 1.0)
+    restored.start((x, None))
+    np.testing.assert_array_equal(restored.means, np.add(means, 1.0))
+    with pytest.raises(ValueError, match=r"initial_means of shape \(3, 2\), received \(2, 2\)"):
+        kgen.GaussianMixture(3, 2, initial_means=means[:2])
+
+
+def test_an_interrupted_epoch_does_not_count():
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 1:
+                raise KeyboardInterrupt
+
+    x, counts = points(64), []
+    model = kgen.GaussianMixture(3, 2)
+    model.compile()
+    update = model.update
+    model.update = lambda totals: counts.append(float(totals["count"])) or update(totals)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, batch_size=16, epochs=1, callbacks=[Stop()], verbose=0)
+    model.fit(x, batch_size=16, epochs=2, verbose=0)
+    assert counts == [64.0, 64.0]
+
+
+def test_it_starts_after_a_step_by_hand_and_on_no_unseen_batch():
+    x = points()
+    model = kgen.GaussianMixture(3, 2)
+    model.compile()
+    model.train_on_batch(x[:10])
+    model.fit(x, batch_size=100, epochs=2, verbose=0)
+    assert np.abs(np.diff(model.means.numpy(), axis=0)).max() > 0.1
+    model = kgen.GaussianMixture(3, 2)
+    model.compile()
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    unseen = strategy.experimental_distribute_dataset(data.from_arrays(x))
+    with pytest.raises(ValueError, match=r"model.start\(\(x, y\)\), before fit"):
+        model.fit(unseen, verbose=0)

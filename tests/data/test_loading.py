@@ -167,7 +167,10 @@ def test_unwritable_folder(tmp_path):
         (dict(batch_size=2000, drop_remainder=True), "would drop all 1500 examples"),
         (dict(binarize="static"), "binarize must be one of .* received 'static'"),
         (dict(cache="memory"), "cache must be True, False or 'auto', received 'memory'"),
-        (dict(name="gaussian_ring", binarize="dynamic"), "needs images, which gaussian_ring has not"),
+        (
+            dict(name="gaussian_ring", binarize="dynamic"),
+            "needs images, which gaussian_ring has not",
+        ),
     ],
 )
 def test_errors_of_load(data_dir, arguments, message):

@@ -128,3 +128,33 @@ def test_any_number_of_views():
     assert [view.shape for view in small] == [(10, 4, 4, 1), (10, 2, 2, 1)]
     with pytest.raises(ValueError, match="at least two augmentations, one per view"):
         data.views(dataset, [augmentation])
+
+
+def test_dicts_keep_their_keys():
+    """Also where their keys are in another order than the alphabet's."""
+    batches = data.from_arrays(
+        {"b": np.ones((3, 2), np.float32), "a": np.zeros((3, 2), np.float32)}
+    )
+    (batch,) = batches.as_numpy_iterator()
+    assert batch["a"].max() == 0 and batch["b"].min() == 1
+    spec = {"b": specs.Points(2), "a": specs.Points(2)}
+    (batch,) = data.from_arrays(
+        {"a": np.zeros((3, 2), np.float32), "b": np.ones((3, 2), np.float32)}, spec=spec
+    ).as_numpy_iterator()
+    assert batch["a"].max() == 0 and batch["b"].min() == 1
+
+
+@pytest.mark.parametrize("arguments", [dict(levels=8), dict(binarize="threshold")])
+def test_levels_are_made_before_they_are_asked_for(arguments):
+    images = np.random.default_rng(0).uniform(size=(4, 5, 5, 1)).astype("float32")
+    num_levels = arguments.get("levels", 2)
+    spec = specs.Images((5, 5, 1), num_levels)
+    with pytest.raises(ValueError, match="levels"):
+        data.from_arrays(images, spec=spec)
+    (batch,) = data.from_arrays(images, spec=spec, **arguments)
+    spec.check(batch)
+
+
+def test_small_integers_that_are_no_pixels_stay_integers():
+    column = data.pipeline.Column()
+    assert column.read(tf.constant([3], tf.uint8)).numpy().tolist() == [3]

@@ -340,10 +340,13 @@ def test_a_player_of_k_steps_takes_the_last_k_slices():
 
 
 def test_batches_that_do_not_divide_name_the_busiest_player():
-    with pytest.raises(ValueError, match="batch of 4 does not divide into first_steps=3"):
+    with pytest.raises(
+        ValueError,
+        match="batch of 4 does not divide into 3 slices of equal size for the first's 3 steps",
+    ):
         trio(0.1, 0.1, 0.1).fit(column(1, 2, 3, 4), batch_size=4, verbose=0)
     with pytest.raises(
-        ValueError, match="last batch has 2 of 8 examples, fewer than first_steps=3"
+        ValueError, match="last batch has 2 of 8 examples, too few for the first's 3 steps"
     ):
         trio(0.1, 0.1, 0.1).fit(column(*range(8)), batch_size=6, verbose=0)
 
@@ -354,7 +357,10 @@ def test_a_generators_batch_is_one_batch():
     model = trio(0.0, 0.0, 0.0)
     model.fit(batches, steps_per_epoch=2, verbose=0)
     assert [len(values) for _, values in model.seen] == 12 * [13]
-    with pytest.raises(ValueError, match="batch of 40 does not divide into first_steps=3"):
+    with pytest.raises(
+        ValueError,
+        match="batch of 40 does not divide into 3 slices of equal size for the first's 3 steps",
+    ):
         model.fit(((column(*range(40)),) for _ in range(2)), steps_per_epoch=2, verbose=0)
 
 
@@ -412,3 +418,19 @@ def test_three_optimizers_are_backed_up_with_their_state(tmp_path):
     resumed.fit(x, epochs=2, callbacks=[callbacks.BackupAndRestore(tmp_path)], **how)
     assert int(resumed.first_optimizer.iterations) == 3 * 2
     assert_same_state(whole, resumed)
+
+
+@pytest.mark.parametrize("turns", [(), (("a", 2), ("b", 0)), (("a", 1), ("a", 1))])
+def test_turns_that_are_none(turns):
+    class Game(kgen.GameModel):
+        pass
+
+    Game.turns = turns
+    with pytest.raises(ValueError, match="turns must name each player once, with at least one"):
+        Game().compile()
+
+
+def test_an_optimizer_that_nobody_takes_is_refused():
+    model = kgen.GAN.for_images((4, 4, 1), latent_dim=2)
+    with pytest.raises(ValueError, match="nobody takes `optimizer`"):
+        model.compile("adam", generator_optimizer="sgd", discriminator_optimizer="sgd")

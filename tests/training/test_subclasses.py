@@ -132,6 +132,25 @@ class Late(kgen.VAE):
 
 def test_a_layer_that_is_not_built_is_not_left_untrained_in_silence():
     model = Late.for_images(SHAPE, latent_dim=2, **SMALL)
-    with pytest.raises(ValueError, match="dense"):
-        model.compile("sgd", run_eagerly=True)
-        model.fit(IMAGES, batch_size=4, verbose=0)
+    with pytest.raises(ValueError, match=r"layer 'dense.* of Late has no weights yet. Build it"):
+        model.compile("sgd")
+
+
+class Named(kgen.VAE):
+    """Its argument has the name of an attribute of Keras."""
+
+    def __init__(self, *args, layers=3, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+def test_an_argument_of_keras_name_is_refused():
+    model = Named.for_images(SHAPE, latent_dim=2, **SMALL)
+    with pytest.raises(ValueError, match="argument 'layers', which is an attribute of every"):
+        model.compile("sgd")
+
+
+def test_a_list_of_callbacks_that_is_no_list_is_refused():
+    model = kgen.VAE.for_images(SHAPE, latent_dim=2, **SMALL)
+    model.compile("sgd")
+    with pytest.raises(TypeError, match="give a list, not a CallbackList"):
+        model.fit(IMAGES, callbacks=keras.callbacks.CallbackList([]), verbose=0)

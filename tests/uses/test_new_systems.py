@@ -240,7 +240,10 @@ def test_a_game_of_three_players(tmp_path):
     points = np.random.RandomState(0).normal(2.0, size=(32, 2)).astype("float32")
     goes_all_the_way(model, (points,), tmp_path, falls="critic_loss", epochs=3)
     assert model.metrics_names == ["critic_loss", "first_loss", "second_loss", "distance"]
-    with pytest.raises(ValueError, match="A batch of 3 does not divide into critic_steps=2 slices"):
+    with pytest.raises(
+        ValueError,
+        match="A batch of 3 does not divide into 2 slices of equal size for the critic's 2 steps",
+    ):
         model.fit(points[:6], batch_size=3, verbose=0)
 
 
