@@ -27,7 +27,7 @@ class Config(experiment.Flags):
     flip: bool = option(False, "mirror views left and right: for clothes, not for digits")
     embedding_dim: int = option(128, "size of the representation")
     method: str = option(
-        "network", "network (a class an image), metric (triplets), memory_bank (NPID)"
+        "network", "network (one class per image), metric (triplets), memory_bank (NPID)"
     )
     stem_strides: int = option(1, "of the encoder; 2 is three times faster on images of 28 pixels")
     projection_dim: int = option(64, "size of the vectors that are compared")

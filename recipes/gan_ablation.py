@@ -5,7 +5,7 @@
     python recipes/gan_ablation.py --methods=wgan,wgan_gp --settings=tanh
 
 Every method trains every architecture for as many generator steps as the others. The picture has a
-row an architecture and a column a method; the best model of all is saved and published.
+row per architecture and a column per method; the best model of all is saved and published.
 
 Reference:
     Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", figure 2, with three of its
@@ -39,7 +39,7 @@ class Config(experiment.RunFlags):
     )
     width: int = option(32, "channels at half the image's size; doubled at each halving")
     latent_dim: int = option(64, "size of the latent vector")
-    batch_size: int = option(64, "images a step of either player, over all replicas")
+    batch_size: int = option(64, "images per step of either player, over all replicas")
     num_samples: int = option(
         10_000, "samples to measure, at most as many as test images", may_change=True
     )
@@ -170,7 +170,7 @@ def build(config, method, setting):
 
 def train(model, backup, config):
     """Train a cell for `generator_steps` updates of its generator."""
-    # A batch is cut into a slice a discriminator step.
+    # A batch is cut into one slice per discriminator step.
     sliced = dataclasses.replace(config, batch_size=config.batch_size * model.discriminator_steps)
     batches = experiment.load(sliced, "train", shuffle=True, drop_remainder=True)
     model.fit(
@@ -182,7 +182,7 @@ def train(model, backup, config):
 
 
 def table(grids, titles, row_names):
-    """A picture of pictures, one a cell, each with its title.
+    """A picture of pictures, one per cell, each with its title.
 
     Args:
         grids: list of rows, each a list of uint8 `(height, width, channels)`, or None.

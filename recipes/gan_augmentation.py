@@ -120,7 +120,7 @@ def accuracies(model, train, test, config):
 
 
 def class_grid(model, *, rows=8, seed=0):
-    """A column a class."""
+    """One column per class."""
     images = model.sample(rows * model.num_classes, seed=seed)
     return plots.image_grid(images, columns=model.num_classes)
 

@@ -19,7 +19,8 @@ class Config(experiment.Flags):
     """The flags beside those of every recipe, and defaults of these."""
 
     binarize: str = option(
-        "threshold", "threshold, fixed (one draw a pixel), dynamic (an epoch), or none: all levels"
+        "threshold",
+        "threshold, fixed (one draw per pixel), dynamic (an epoch), or none: all levels",
     )
     hidden_units: int = option(500, "units of each hidden layer")
     hidden_layers: int = option(1, "number of hidden layers")

@@ -24,7 +24,7 @@ class Config(experiment.Flags):
     latent_dim: int = option(16, "size of the latent vector")
     filters: int = option(32, "channels of the causal network, and of the decoder's maps")
     num_layers: int = option(2, "causal layers: the more, the less is left for the latents")
-    free_bits: float = option(0.5, "nats a latent dimension below which the KL costs a constant")
+    free_bits: float = option(0.5, "nats per latent dimension below which the KL costs a constant")
     kl_warmup_epochs: int = option(10, "epochs over which the weight of the KL grows from 0")
     epochs: int = 60
     learning_rate: float = option(2e-3, "Adam's at the start; it falls to 0 along a cosine")

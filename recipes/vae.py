@@ -28,7 +28,7 @@ class Config(experiment.Flags):
         "standard_normal", "standard_normal, mixture, vamp, autoregressive, coupling"
     )
     beta: float = option(1.0, "weight of the KL")
-    free_bits: float = option(0.0, "nats a latent dimension below which the KL costs a constant")
+    free_bits: float = option(0.0, "nats per latent dimension below which the KL costs a constant")
     kl_warmup_epochs: int = option(0, "epochs over which the weight of the KL grows from 0")
     num_importance_samples: int = option(1, "above 1: the importance-weighted bound (IWAE)")
     batch_size: int = 128

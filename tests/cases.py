@@ -24,6 +24,9 @@ class Case:
     still: tuple = ()
     # Whether the contract exports it: of cases that differ in a head alone, one does.
     exports: bool = True
+    # Whether two replicas take the step of one device: no noise of its own, and the statistics of
+    # the whole batch.
+    same_on_replicas: bool = False
 
 
 SMALL = dict(
@@ -98,7 +101,11 @@ GATED = functools.partial(networks.gated_pixelcnn, filters=3, num_layers=2, head
 
 
 CASES = [
-    Case("autoencoder", lambda: kgen.Autoencoder.for_images(SHAPE, latent_dim=2, **SMALL)),
+    Case(
+        "autoencoder",
+        lambda: kgen.Autoencoder.for_images(SHAPE, latent_dim=2, **SMALL),
+        same_on_replicas=True,
+    ),
     Case(
         "denoising_autoencoder",
         lambda: kgen.Autoencoder.for_images(
@@ -188,6 +195,7 @@ CASES = [
         "vqvae",
         lambda: kgen.VQVAE.for_images(SHAPE, num_codes=4, code_dim=2, **FEATURES),
         follows=("codebook", "counts", "sums"),
+        same_on_replicas=True,
     ),
     Case(
         "adversarial_autoencoder",
@@ -312,6 +320,7 @@ CASES = [
     Case(
         "pixelcnn",
         lambda: kgen.PixelCNN.for_images(SHAPE, likelihood=heads.Categorical(4), network=PIXELCNN),
+        same_on_replicas=True,
     ),
     Case(
         "pixelcnn_colour",
@@ -329,6 +338,7 @@ CASES = [
                 networks.gated_pixelcnn, filters=4, num_layers=2, head_filters=(4,)
             ),
         ),
+        same_on_replicas=True,
     ),
     Case(
         "pixelcnn_plus_plus",
@@ -345,6 +355,7 @@ CASES = [
             network=functools.partial(networks.made_network, hidden_units=(8,)),
             likelihood=heads.Categorical(4),
         ),
+        same_on_replicas=True,
     ),
     Case(
         "made_orders_colour",
@@ -363,10 +374,12 @@ CASES = [
             network=functools.partial(networks.nade_network, hidden_units=8),
             likelihood=heads.Categorical(4),
         ),
+        same_on_replicas=True,
     ),
     Case(
         "pixel_rnn",
         lambda: kgen.PixelRNN.for_images(SHAPE, likelihood=heads.Categorical(4), network=PIXEL_RNN),
+        same_on_replicas=True,
     ),
     Case(
         "pixel_rnn_diagonal_colour",
@@ -403,8 +416,14 @@ CASES = [
         "gaussian_mixture",
         lambda: kgen.GaussianMixture(2, 3),
         follows=("weights", "means", "covariances", "center"),
+        same_on_replicas=True,
     ),
-    Case("simclr", lambda: kgen.SimCLR(embedder(), projector()), follows=MOVING),
+    Case(
+        "simclr",
+        lambda: kgen.SimCLR(embedder(), projector()),
+        follows=MOVING,
+        same_on_replicas=True,
+    ),
     Case(
         "simclr_colour",
         lambda: kgen.SimCLR(embedder((7, 5, 3)), projector(), temperature=0.1),
@@ -455,6 +474,7 @@ CASES = [
     Case(
         "cpc",
         lambda: kgen.CPC.for_images(SHAPE, patch_size=2, stride=1, embedding_dim=3),
+        same_on_replicas=True,
     ),
 ]
 

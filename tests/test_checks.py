@@ -86,7 +86,7 @@ def test_last_batch_with_fewer_images_than_steps():
         SHAPE, latent_dim=2, discriminator_steps=2, **SMALL
     )
     model.compile(generator_optimizer="sgd", discriminator_optimizer="sgd", run_eagerly=True)
-    with pytest.raises(ValueError, match="last batch has 1 of 5 examples, fewer than discrimin"):
+    with pytest.raises(ValueError, match="last batch has 1 of 5 examples, too few for discrimin"):
         model.fit(np.zeros((5, *SHAPE), "float32"), batch_size=2, verbose=0)
 
 

@@ -26,9 +26,8 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 each_base = choose(("vae", "wgan_gp", "gaussian_mixture", "moco", "pixelcnn"))
 # XLA compiles for seconds: a VAE, a game with a gradient of a gradient, and convolutions.
 with_xla = choose(("vae", "wgan_gp", "pixelcnn"))
-# Those that draw no noise of their own, and whose statistics are those of the whole batch.
-same_on_replicas = choose(
-    ("autoencoder", "vqvae", "gated_pixelcnn", "made", "nade", "cpc", "simclr", "gaussian_mixture")
+on_replicas = pytest.mark.parametrize(
+    "case", [case for case in CASES if case.same_on_replicas], ids=lambda case: case.name
 )
 
 
@@ -109,7 +108,7 @@ def test_a_restored_model_trains_on_alike(case, tmp_path):
     assert again == pytest.approx(results, rel=1e-3)
 
 
-@same_on_replicas
+@on_replicas
 def test_two_replicas_equal_one(case):
     """Two replicas with halves of the batches take the steps of one device."""
     models = []

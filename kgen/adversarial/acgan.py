@@ -6,12 +6,13 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.adversarial.parts.generation import LatentGeneration, without_updates
+from kgen.adversarial.parts.generation import LatentGeneration
 from kgen.endpoints import Endpoint
 from kgen.losses import adversarial as losses
 from kgen.losses.reconstruction import per_example
 from kgen.networks import dcgan_discriminator, dcgan_generator, label_conditioned_generator
 from kgen.training import AdversarialModel
+from kgen.training.game import without_updates
 
 # Batch normalization's moving means mix real and generated images, and `classify` would use them.
 _LAYER_NORMALIZED = functools.partial(dcgan_discriminator, normalization="layer")

@@ -4,11 +4,12 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.adversarial.parts.generation import LatentGeneration, without_updates
+from kgen.adversarial.parts.generation import LatentGeneration
 from kgen.adversarial.parts.players import check_players
 from kgen.losses.reconstruction import absolute_error
 from kgen.networks import convolutional_decoder, convolutional_encoder, dcgan_generator
 from kgen.training import AdversarialModel
+from kgen.training.game import without_updates
 
 
 @keras.saving.register_keras_serializable(package="kgen")

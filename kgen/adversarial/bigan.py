@@ -4,12 +4,13 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.adversarial.parts.generation import LatentGeneration, without_updates
+from kgen.adversarial.parts.generation import LatentGeneration
 from kgen.losses import adversarial as losses
 from kgen.losses.reconstruction import per_example
 from kgen.networks import dcgan_discriminator, dcgan_generator
 from kgen.networks.joint import joint_discriminator
 from kgen.training import AdversarialModel
+from kgen.training.game import without_updates
 from kgen.verbs import Reconstruction
 
 
@@ -157,7 +158,7 @@ def _check_players(encoder, generator, discriminator):
             f"discriminator '{discriminator.name}' must take [images, latents] of shapes {images} "
             f"and {latents}, received inputs of shape {received}."
         )
-    checks.output_shape("discriminator", discriminator, (1,), "one logit a pair")
+    checks.output_shape("discriminator", discriminator, (1,), "one logit per pair")
     checks.warn_of_bounded_logits("discriminator", discriminator)
     checks.warn_of_images_beyond_unit_interval("generator", generator)
     return latent_dim, images

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.adversarial.parts.generation import LatentGeneration, without_updates
+from kgen.adversarial.parts.generation import LatentGeneration
 from kgen.adversarial.parts.players import (
     check_conditional_players,
     warn_of_batch_normalization,
@@ -21,6 +21,7 @@ from kgen.networks import (
     projection_discriminator,
 )
 from kgen.training import AdversarialModel
+from kgen.training.game import without_updates
 
 _FEATURES = functools.partial(dcgan_discriminator, output_dim=128, normalization=None)
 

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.adversarial.parts.generation import TwoNetworks, without_updates
+from kgen.adversarial.parts.generation import TwoNetworks
 from kgen.adversarial.parts.look_ahead import look_ahead
 from kgen.adversarial.parts.players import (
     check_players,
@@ -16,6 +16,7 @@ from kgen.adversarial.parts.players import (
 from kgen.losses import adversarial as losses
 from kgen.losses.reconstruction import per_example
 from kgen.training import AdversarialModel
+from kgen.training.game import without_updates
 
 
 @keras.saving.register_keras_serializable(package="kgen")

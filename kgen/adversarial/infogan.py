@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from kgen import checks, heads, specs
-from kgen.adversarial.parts.generation import LatentGeneration, without_updates
+from kgen.adversarial.parts.generation import LatentGeneration
 from kgen.adversarial.parts.players import check_players
 from kgen.endpoints import Endpoint
 from kgen.losses import adversarial as losses
@@ -15,6 +15,7 @@ from kgen.losses.reconstruction import per_example
 from kgen.networks import dcgan_discriminator, dcgan_generator
 from kgen.seeds import sample_rows, seed_rows
 from kgen.training import AdversarialModel
+from kgen.training.game import without_updates
 from kgen.verbs.decoding import linear_interpolation, spherical_interpolation
 
 tfd = tfp.distributions

@@ -4,10 +4,11 @@ import keras
 import tensorflow as tf
 
 from kgen.adversarial.parts.clipping import WeightClipping, constrain_weights
-from kgen.adversarial.parts.generation import TwoNetworks, without_updates
+from kgen.adversarial.parts.generation import TwoNetworks
 from kgen.adversarial.parts.players import check_players
 from kgen.losses import adversarial as losses
 from kgen.training import AdversarialModel
+from kgen.training.game import without_updates
 
 
 @keras.saving.register_keras_serializable(package="kgen")

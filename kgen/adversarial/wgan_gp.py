@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from kgen import checks
-from kgen.adversarial.parts.generation import TwoNetworks, without_updates
+from kgen.adversarial.parts.generation import TwoNetworks
 from kgen.adversarial.parts.players import (
     batch_normalization,
     check_players,
@@ -16,6 +16,7 @@ from kgen.losses import adversarial as losses
 from kgen.losses.penalties import gradient_penalty
 from kgen.networks import dcgan_discriminator
 from kgen.training import AdversarialModel
+from kgen.training.game import without_updates
 
 
 @keras.saving.register_keras_serializable(package="kgen")

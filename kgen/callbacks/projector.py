@@ -28,7 +28,7 @@ class ProjectorLogger(keras.callbacks.Callback):
 
     Raises:
         ValueError: If the images are not of that form, do not fit on one sprite sheet of 8192 x
-            8192 pixels, or there is not one label an image.
+            8192 pixels, or there is not one label per image.
     """
 
     def __init__(self, log_dir, images, labels=None):
@@ -36,7 +36,7 @@ class ProjectorLogger(keras.callbacks.Callback):
         images = np.asarray(images)
         if labels is not None and len(labels) != len(images):
             raise ValueError(
-                f"Expected one label an image, {len(images)}. Received {len(labels)} labels."
+                f"Expected one label per image, {len(images)}. Received {len(labels)} labels."
             )
         self.log_dir = pathlib.Path(log_dir)
         self.images = images

@@ -112,7 +112,7 @@ def _batches(role, data):
         images, labels = np.asarray(images), None if labels is None else np.asarray(labels)
         if labels is not None and labels.shape[:1] != images.shape[:1]:
             raise ValueError(
-                f"Expected one label an image: the {role} images have shape {images.shape}, their "
+                f"Expected one label per image: the {role} images have shape {images.shape}, their "
                 f"labels {labels.shape}."
             )
         # An array without rows, or without a first axis, is one batch for the checks to refuse.

@@ -13,7 +13,7 @@ def inception_score(generated, classifier, *, num_splits=10, from_logits=True):
 
     between 1 and the number of classes. It is computed on `num_splits` parts and averaged, as in
     the paper. The parts are taken in the order of the images, so do not sort them by class. It sees
-    no real image: a generator that makes one perfect image a class has the best score.
+    no real image: a generator that makes one perfect image per class has the best score.
 
     Args:
         generated: tf.data.Dataset of image batches, or of `(images, ...)`; or a NumPy array or

@@ -145,7 +145,7 @@ def _int32(labels, count):
     labels = np.asarray(labels)
     if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
-            f"Expected integer labels, one an image of the gallery, shape ({count},), received "
+            f"Expected integer labels, one per image of the gallery, shape ({count},), received "
             f"shape {labels.shape} and dtype {labels.dtype}."
         )
     if labels.min() < tf.int32.min or labels.max() > tf.int32.max:

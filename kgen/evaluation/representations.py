@@ -37,7 +37,7 @@ def embed_dataset(model_or_function, dataset, *, role="given"):
         values = in_chunks(function, images)
         if values.ndim != 2 or len(values) != len(images):
             raise ValueError(
-                f"Expected one feature vector an image, shape ({len(images)}, dim), received "
+                f"Expected one feature vector per image, shape ({len(images)}, dim), received "
                 f"{values.shape} for {role} images of shape {images.shape}. Flatten or pool them."
             )
         features.append(checked_features(f"features of the {role} images", values))
@@ -45,7 +45,7 @@ def embed_dataset(model_or_function, dataset, *, role="given"):
             beside = np.asarray(beside)
             if beside.shape != (len(images),):
                 raise ValueError(
-                    f"Expected one label an image, shape ({len(images)},), received shape "
+                    f"Expected one label per image, shape ({len(images)},), received shape "
                     f"{beside.shape} beside the {role} images."
                 )
             labels.append(beside)

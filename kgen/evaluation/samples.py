@@ -35,7 +35,7 @@ def draw_samples(model, num_samples, *, labels=None, batch_size=500, seed=0):
     checks.positive_integer("batch_size", batch_size)
     if labels is not None and np.shape(labels) != (num_samples,):
         raise ValueError(
-            f"Expected {num_samples} labels, one a sample, received shape {np.shape(labels)}."
+            f"Expected {num_samples} labels, one per sample, received shape {np.shape(labels)}."
         )
     batches = []
     for index, start in enumerate(range(0, num_samples, batch_size)):

@@ -67,7 +67,7 @@ class CouplingFlowPrior(Prior):
         z_A = u_A,    z_B = u_B exp(a(u_A)) + m(u_A),    u ~ N(0, I)
 
     A is the first half of the entries, B the rest; several such steps, the order of the entries
-    reversed after each. Density and samples cost one pass a step. `a` is bounded to [-3, 3] by a
+    reversed after each. Density and samples cost one pass per step. `a` is bounded to [-3, 3] by a
     scaled tanh.
 
     Args:
@@ -117,7 +117,7 @@ class InverseAutoregressiveFlow(keras.layers.Layer):
         log q(z^T | x) = log N(z^0; ...) - sum_t sum_d log sigma_d
 
     `m_d, s_d` of a step are functions of `z^{t-1}_1 .. z^{t-1}_{d-1}` and of the context; the order
-    of the entries is reversed after each step. Sampling costs one pass a step, and so does the
+    of the entries is reversed after each step. Sampling costs one pass per step, and so does the
     density of the distribution's own samples, whose `z^0 .. z^T` TFP remembers: pass `log_prob` the
     very tensor that `sample` returned. The density of any other point costs D passes a step.
 

@@ -47,7 +47,7 @@ class Bernoulli(Head):
         )
 
     def noise_size(self, event_size):
-        """Returns `event_size`: one uniform a channel."""
+        """Returns `event_size`: one uniform per channel."""
         return event_size
 
     def sample_from_uniforms(self, params, uniforms, temperature=1.0):
@@ -154,7 +154,7 @@ class DiscretizedLogistic(Head):
         )
 
     def noise_size(self, event_size):
-        """Returns `event_size`: one uniform a channel."""
+        """Returns `event_size`: one uniform per channel."""
         return event_size
 
     def sample_from_uniforms(self, params, uniforms, temperature=1.0):
@@ -202,7 +202,7 @@ class Categorical(Head):
         return tfd.Independent(CategoricalOnLevels(logits), params.shape.rank - 1)
 
     def noise_size(self, event_size):
-        """Returns `event_size`: one uniform a channel."""
+        """Returns `event_size`: one uniform per channel."""
         return event_size
 
     def sample_from_uniforms(self, params, uniforms, temperature=1.0):

@@ -99,7 +99,7 @@ class VampPrior(Prior):
 
         Args:
             encode: function from images to the posterior, of batch shape `(batch,)` and a vector
-                event. With an `InverseAutoregressiveFlow` the density costs a pass a dimension.
+                event. With an `InverseAutoregressiveFlow` the density costs a pass per dimension.
 
         Raises:
             ValueError: without `encode`.

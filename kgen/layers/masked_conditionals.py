@@ -155,7 +155,7 @@ class MaskedConditionals(keras.layers.Layer):
         Args:
             state: as `start` or `absorb` returned it.
             position: int32 scalar, the number of entries absorbed before.
-            entry: int32, the entry that is next: a scalar, or `(batch,)`, one a row.
+            entry: int32, the entry that is next: a scalar, or `(batch,)`, one per row.
 
         Returns:
             `(state, params)`, the parameters float32 `(batch, params_per_entry)`.

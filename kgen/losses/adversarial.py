@@ -1,4 +1,4 @@
-"""The players' losses from logits, unreduced: one value an example.
+"""The players' losses from logits, unreduced: one value per example.
 
 Each pair is `<name>_discriminator_loss(real_logits, fake_logits)` and
 `<name>_generator_loss(fake_logits)`. Logits have shape `(batch, 1)` or `(batch,)`, or are a map of

@@ -1,4 +1,4 @@
-"""Losses that compare embeddings: pure functions, one value an example unless said otherwise.
+"""Losses that compare embeddings: pure functions, one value per example unless said otherwise.
 
 Embeddings are float `(batch, dim)`; all is computed in float32.
 """

@@ -1,4 +1,4 @@
-"""The terms of the autoencoding objectives, unreduced: one value an example or dimension."""
+"""The terms of the autoencoding objectives, unreduced: one value per example or dimension."""
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -9,7 +9,7 @@ tfd = tfp.distributions
 def kl_by_dim(posterior, prior, latents):
     """KL(q(z|x) || p(z)) by latent dimension, in closed form where there is one.
 
-    Where both distributions are products over dimensions, one value a dimension; for a joint
+    Where both distributions are products over dimensions, one value per dimension; for a joint
     distribution one value in all. Without a closed form, the estimate `log q(z|x) - log p(z)` at
     the given sample.
 

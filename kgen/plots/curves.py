@@ -13,7 +13,7 @@ def training_curves(history, path):
     A term and its validation share a panel.
 
     Args:
-        history: What `fit` returns, or its `history`: a dict of name -> one number an epoch.
+        history: What `fit` returns, or its `history`: a dict of name -> one number per epoch.
         path: Where the PNG is written.
 
     Raises:

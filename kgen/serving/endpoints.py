@@ -162,7 +162,7 @@ def check_boundary(where: str, tensor) -> None:
     if tensor.shape.rank is None or tensor.shape.rank == 0:
         raise ValueError(
             f"{where}: expected rank 1 or more with dimension 0 the batch, received shape "
-            f"{tensor.shape}. TF Serving joins requests along dimension 0: give one value a row, "
+            f"{tensor.shape}. TF Serving joins requests along dimension 0: give one value per row, "
             "and set an unknown rank with tf.ensure_shape."
         )
     if tensor.shape[0] is not None:

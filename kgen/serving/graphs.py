@@ -72,7 +72,7 @@ def check_servable(name: str, graph_def) -> None:
         if _is_stateful_random(node):
             raise ValueError(
                 f"{where}: stateful random numbers change with every call and with the batch. "
-                "Take an input seed: int32[None, 2], one row a sample, and use the functions "
+                "Take an input seed: int32[None, 2], one row per sample, and use the functions "
                 "tf.random.stateless_*."
             )
         if _is_write(node):

@@ -263,3 +263,9 @@ class AdversarialModel(GameModel):
 
 def _named(player, terms):
     return {f"{player}_loss" if name == "loss" else name: value for name, value in terms.items()}
+
+
+def without_updates(network, inputs, training):
+    """Call a network without moving its state (moving means, ...), which is another player's."""
+    with keras.StatelessScope():
+        return network(inputs, training=training)

@@ -9,6 +9,7 @@ from kgen.verbs.completion import Completion as Completion
 from kgen.verbs.decoding import Decoding as Decoding
 from kgen.verbs.decoding import Interpolation as Interpolation
 from kgen.verbs.density import Density as Density
+from kgen.verbs.discrimination import Discrimination as Discrimination
 from kgen.verbs.reconstruction import Reconstruction as Reconstruction
 from kgen.verbs.representation import Projection as Projection
 from kgen.verbs.representation import Representation as Representation

@@ -141,5 +141,5 @@ class EvidenceBound:
         return heads.location(posterior)
 
     def sample_latents(self, seeds):
-        """One latent of p(z) a row of `seeds`, int32 `(num_samples, 2)`."""
+        """One latent of p(z) per row of `seeds`, int32 `(num_samples, 2)`."""
         return sample_rows(self.prior_distribution(), seeds)

@@ -83,7 +83,7 @@ class Interpolation(Decoding):
             if latents.shape.rank != 2 or latents.shape[1] != self.latent_dim:
                 raise ValueError(
                     f"{name}: expected latents (batch, {self.latent_dim}), received "
-                    f"{tuple(latents.shape)}. Images are encoded first: model.encode(images)."
+                    f"{tuple(latents.shape)}."
                 )
         return start, end
 

@@ -299,7 +299,7 @@ def test_bad_models():
         ((generator, dense_players((3,))[1]), r"gives images of shape \(2,\), but .* takes \(3,\)"),
         ((labelled, discriminator), r"generator '.*' must take latents \(batch, latent_dim\)"),
         ((image_input, discriminator), r"must take latents \(batch, latent_dim\)"),
-        ((generator, dense_players(output_dim=2)[1]), r"expected \(1,\): one logit an image"),
+        ((generator, dense_players(output_dim=2)[1]), r"expected \(1,\): one logit per image"),
         ((lambda z: z, discriminator), "generator must be a keras.Model, received function"),
         ((generator, keras.Sequential([keras.layers.Dense(1)])), "has no variables yet"),
         ((subclassed, discriminator), "is a Subclassed, whose shapes are not known"),

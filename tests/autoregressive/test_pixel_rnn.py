@@ -115,7 +115,7 @@ def test_diagonals_see_every_earlier_pixel(channels, float64):
 
 
 def test_rows_see_a_triangle(float64):
-    """One layer: the mask's window of 7 columns, widened by one column a row of states."""
+    """One layer: the mask's window of 7 columns, widened by one column per row of states."""
     shape = (8, 13, 1)
     network = pixel_rnn(shape, 1, kind="row", hidden_units=3, num_layers=1)
     seen = dependence(random_weights(network, scale=0.8))[:, :, 0, 7, 6, 0]

@@ -213,7 +213,7 @@ def test_only_the_chief_warns_and_all_measure(monkeypatch):
         (dict(min_rank=-1.0), "min_rank must be"),
         (dict(train=TRAIN[0]), "Expected training data with labels"),
         (dict(test=tf.data.Dataset.from_tensor_slices(TEST[0]).batch(5)), "Expected test data"),
-        (dict(train=(TRAIN[0], TRAIN[1][:-1])), "one label an image"),
+        (dict(train=(TRAIN[0], TRAIN[1][:-1])), "one label per image"),
         (dict(test=(255 * TEST[0], TEST[1])), r"The test images: Expected pixels in \[0, 1\]"),
     ],
 )
@@ -227,5 +227,5 @@ def test_a_model_without_vectors():
     inputs = keras.Input((1, 12, 1))
     probe.set_model(keras.Model(inputs, inputs))
     probe.set_params(dict(epochs=1))
-    with pytest.raises(ValueError, match="one feature vector an image"):
+    with pytest.raises(ValueError, match="one feature vector per image"):
         probe.on_epoch_end(0, {})

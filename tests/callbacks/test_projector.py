@@ -64,7 +64,7 @@ def test_a_model_that_embeds(tmp_path):
 
 
 def test_projector_checks_its_arguments(tmp_path):
-    with pytest.raises(ValueError, match="one label an image"):
+    with pytest.raises(ValueError, match="one label per image"):
         callbacks.ProjectorLogger(tmp_path, IMAGES, [1])
     with pytest.raises(ValueError, match="Pass fewer images"):
         callbacks.ProjectorLogger(tmp_path, np.zeros((17, 2048, 1, 1), np.float32))

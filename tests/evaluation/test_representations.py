@@ -79,11 +79,11 @@ def test_functions_and_keras_models():
     ("model", "data", "message"),
     [
         (3, images(4), "Expected a model with the verb embed"),
-        (Embedder(), (images(4), np.arange(3)), "one label an image"),
+        (Embedder(), (images(4), np.arange(3)), "one label per image"),
         (Embedder(), (images(4), np.zeros((4, 2))), r"received shape \(4, 2\) beside the given"),
         (Embedder(), images(4)[:, :, :2], "The given images: Expected images of shape"),
         (Embedder(), list(images(4)), "received list"),
-        (lambda x: x, images(4), "one feature vector an image"),
+        (lambda x: x, images(4), "one feature vector per image"),
         (lambda x: tf.reduce_sum(x), images(4), "zero-dimensional|one feature vector"),
         (lambda x: np.full((len(x), 2), np.nan), images(4), "features of the given images hold"),
     ],

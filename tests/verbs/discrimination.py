@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from kgen.adversarial.parts.generation import LatentGeneration
+from kgen.verbs import Discrimination
 
-VERB = LatentGeneration
+VERB = Discrimination
 
 
 def check(model, x, y=None):

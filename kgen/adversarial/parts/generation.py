@@ -6,17 +6,15 @@ import tensorflow_probability as tfp
 
 from kgen import checks, specs
 from kgen.averages import AveragedWeights
-from kgen.endpoints import Endpoint
-from kgen.losses.reconstruction import per_example
 from kgen.networks import dcgan_discriminator, dcgan_generator
 from kgen.seeds import sample_rows, seed_rows
-from kgen.verbs import Interpolation, Sampling
+from kgen.verbs import Discrimination, Interpolation, Sampling
 from kgen.verbs.decoding import linear_interpolation, spherical_interpolation
 
 tfd = tfp.distributions
 
 
-class LatentGeneration(Sampling, Interpolation):
+class LatentGeneration(Sampling, Interpolation, Discrimination):
     """Mixin for models that generate from a normal latent.
 
         z ~ N(0, I),   x = G(z; w),   w <- decay w + (1 - decay) w_generator  after each step
@@ -26,7 +24,9 @@ class LatentGeneration(Sampling, Interpolation):
     Moving means are the generator's own in any case: they follow within some ten steps, and
     averaging them as well made no clear difference in one run on digits.
 
-    A label-conditional model has `num_classes`; its generator takes `[latents, labels]`.
+    A label-conditional model has `num_classes`; its generator takes `[latents, labels]`, and each
+    endpoint `labels`: `sample` (the default), `sample_png` for 1 or 3 channels, `decode`,
+    `interpolate`, `discriminate`.
     """
 
     num_classes = None
@@ -245,31 +245,6 @@ class LatentGeneration(Sampling, Interpolation):
             labels = checks.label_tensor(labels, self.num_classes)
         return labels
 
-    # The discriminator's side.
-
-    def call(self, inputs, training=False):
-        """What `discriminate` gives: what `predict` gives."""
-        return self.discriminate(inputs)
-
-    def discriminate(self, images):
-        """The discriminator's logits of images: float32 `(batch,)`, higher for what looks real."""
-        return per_example(self.discriminator(images, training=False))
-
-    def _discriminate_inputs(self):
-        """What is judged beside an example: name -> spec."""
-        return {}
-
-    def endpoints(self):
-        """`sample` (the default), `sample_png` for 1 or 3 channels, `decode`, `interpolate`,
-        `discriminate`; a label-conditional model takes `labels` in each."""
-        spec, beside = self.sample_spec, self._discriminate_inputs()
-
-        def discriminate(examples, *rows):
-            return {"logits": self.discriminate(examples, **dict(zip(beside, rows, strict=True)))}
-
-        judged = Endpoint(discriminate, {spec.noun: spec, **beside})
-        return {**super().endpoints(), "discriminate": judged}
-
 
 class TwoNetworks(LatentGeneration):
     """Mixin for models of one generator and one discriminator without labels.
@@ -297,9 +272,3 @@ class TwoNetworks(LatentGeneration):
         """
         make_discriminator = discriminator or cls.default_discriminator
         return cls(generator(latent_dim, image_shape), make_discriminator(image_shape), **kwargs)
-
-
-def without_updates(network, inputs, training):
-    """Call a network without moving its state (moving means, ...), which is another player's."""
-    with keras.StatelessScope():
-        return network(inputs, training=training)

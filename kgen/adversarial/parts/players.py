@@ -28,7 +28,7 @@ def check_players(generator, discriminator, output_dim=1):
     checks.network("discriminator", discriminator)
     image_shape = _same_images(generator, discriminator, discriminator.input_shape)
     if output_dim is not None:
-        why = "one logit an image" if output_dim == 1 else "see the class's documentation"
+        why = "one logit per image" if output_dim == 1 else "see the class's documentation"
         checks.output_shape("discriminator", discriminator, (output_dim,), why)
         checks.warn_of_bounded_logits("discriminator", discriminator)
     checks.warn_of_images_beyond_unit_interval("generator", generator)
@@ -64,7 +64,7 @@ def check_conditional_players(generator, discriminator):
             f"of shape {shapes['generator']}."
         )
     image_shape = _same_images(generator, discriminator, shapes["discriminator"])
-    checks.output_shape("discriminator", discriminator, (1,), "one logit an image")
+    checks.output_shape("discriminator", discriminator, (1,), "one logit per image")
     checks.warn_of_bounded_logits("discriminator", discriminator)
     checks.warn_of_images_beyond_unit_interval("generator", generator)
     return shapes["generator"][1], image_shape

@@ -1,6 +1,6 @@
 """The JSON of TF Serving's REST API <-> the values of `kgen.serving.c_api`.
 
-Rows: `{"instances": [...]}` -> `{"predictions": [...]}`, one item an example. Columns:
+Rows: `{"instances": [...]}` -> `{"predictions": [...]}`, one item per example. Columns:
 `{"inputs": ...}` -> `{"outputs": ...}`, one array a tensor. Where a signature has one input
 or one output, the array stands without its name. Binary strings are `{"b64": "..."}`.
 
