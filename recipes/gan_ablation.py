@@ -29,6 +29,7 @@ class Config(experiment.RunFlags):
     """The flags beside those of every recipe, and defaults of these."""
 
     dataset: str = option("digits", "any TFDS data set of labelled images; digits needs no network")
+    levels: int = option(0, "to how many values pixels are rounded; 0: as the data set has them")
     methods: str = option("dcgan,lsgan,wgan,wgan_gp", "the columns of the table", may_change=True)
     settings: str = option(
         "baseline,plain_generator,tanh", "the rows of the table", may_change=True

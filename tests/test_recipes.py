@@ -139,19 +139,55 @@ def check_samples(model, results):
     np.testing.assert_allclose(drawn, model.sample(1, seed=3, **labels), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["gan", "infogan"])
-def test_data_without_labels_are_refused_before_the_training(name, tmp_path, monkeypatch):
+def write_images(folder, mode="L", classes=("",)):
     for split in ("train", "test"):
-        (tmp_path / "images" / split).mkdir(parents=True)
-        for index in range(2):
-            Image.new("L", (8, 8)).save(tmp_path / "images" / split / f"{index}.png")
+        for name in classes:
+            (folder / split / name).mkdir(parents=True)
+            for index in range(2):
+                Image.new(mode, (8, 8)).save(folder / split / name / f"{index}.png")
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "mode_collapse"])
+def test_colour_by_default(name, tmp_path):
+    """The default networks of a recipe take colour, from a folder as from a name."""
+    write_images(tmp_path / "images", "RGB", ("cat", "dog"))
+    module, config = tiny(
+        name,
+        tmp_path,
+        dataset=f"image_folder/size=8,source={tmp_path / 'images'}",
+        data_dir=str(tmp_path / "tfds"),
+    )
+    named = {"gan_ablation": ("dcgan", "baseline"), "exemplar": (4,)}.get(name, ())
+    defaults = type(config)(dataset=config.dataset, data_dir=config.data_dir)
+    model = module.build(defaults, *named)
+    shapes = [spec.shape for spec in keras.tree.flatten(model.data_spec)]
+    assert (8, 8, 3) in shapes
+    assert experiment.data_name(config) == "images"
+
+
+def test_samples_of_data_without_labels_are_measured_on_random_features(tmp_path, capsys):
+    write_images(tmp_path / "images", "RGB")
+    _, config = tiny(
+        "gan",
+        tmp_path,
+        dataset=f"image_folder/size=8,source={tmp_path / 'images'}",
+        data_dir=str(tmp_path / "tfds"),
+    )
+    features = experiment.classifier_features(config)
+    assert features.classifier is None and "untrained" in features.extractor.protocol
+    assert features.extractor.output_shape == (None, 128)
+    assert "images has no classes" in capsys.readouterr().out
+
+
+def test_data_without_labels_are_refused_before_the_training(tmp_path, monkeypatch):
+    write_images(tmp_path / "images")
 
     def fit(self, *arguments, **keywords):
         raise AssertionError("It trained first.")
 
     monkeypatch.setattr(keras.Model, "fit", fit)
     module, config = tiny(
-        name,
+        "infogan",
         tmp_path,
         dataset=f"image_folder/size=8,channels=1,source={tmp_path / 'images'}",
         data_dir=str(tmp_path / "tfds"),

@@ -4,6 +4,7 @@ from kgen.evaluation.batched_probe import keras_linear_probe as keras_linear_pro
 from kgen.evaluation.extractors import ClassifierFeatures as ClassifierFeatures
 from kgen.evaluation.extractors import classifier_features as classifier_features
 from kgen.evaluation.extractors import inception_features as inception_features
+from kgen.evaluation.extractors import random_features as random_features
 from kgen.evaluation.frechet import FeatureStatistics as FeatureStatistics
 from kgen.evaluation.frechet import feature_statistics as feature_statistics
 from kgen.evaluation.frechet import frechet_distance as frechet_distance

@@ -2,7 +2,7 @@
 
 import json
 
-from benchmarks import folders
+from benchmarks import folders, sizes
 
 
 def test_quick_run(tmp_path, capsys):
@@ -12,3 +12,11 @@ def test_quick_run(tmp_path, capsys):
     assert content["num_pictures"] == 20
     assert all(len(values) == 1 for values in content["seconds"].values())
     assert "no verdict, --quick" in capsys.readouterr().out
+
+
+def test_quick_run_of_sizes(tmp_path, capsys):
+    output = tmp_path / "sizes.json"
+    sizes.main(sizes.Config(quick=True, output=str(output)))
+    (content,) = json.loads(output.read_text())["sizes"].values()
+    assert content["rows"]["VAE 16"]["parameters"] > content["rows"]["VAE 8"]["parameters"] > 0
+    assert "| `VAE` |" in capsys.readouterr().out

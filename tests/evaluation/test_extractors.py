@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kgen import data
+from kgen import data, evaluation
 from kgen.data import builders
 from kgen.epochs import current_epoch
 from kgen.evaluation import classifier_features, extractors, inception_features
@@ -210,3 +210,28 @@ def test_inception_without_weights(monkeypatch):
         inception_features((28, 28, 1))
     with pytest.raises(ValueError, match="3 channels or 1"):
         inception_features((28, 28, 2))
+
+
+def test_random_features_depend_on_their_seed_alone():
+    images = np.random.default_rng(0).uniform(size=(4, 9, 7, 3)).astype("float32")
+    keras.utils.set_random_seed(5)
+    first = extractors.random_features((9, 7, 3))
+    keras.utils.set_random_seed(6)
+    second, other = (
+        extractors.random_features((9, 7, 3)),
+        extractors.random_features((9, 7, 3), seed=1),
+    )
+    np.testing.assert_array_equal(first(images), second(images))
+    assert np.abs(first(images) - other(images)).max() > 0.01
+    assert "untrained convolutional network, seed 1" in other.protocol
+
+
+def test_random_features_tell_pictures_from_noise():
+    """The distance of noise from pictures is far above that of other pictures."""
+    draws = np.random.default_rng(0)
+    smooth = np.repeat(np.repeat(draws.uniform(size=(400, 2, 2, 3)), 4, 1), 4, 2).astype("float32")
+    noise = draws.uniform(size=(200, 8, 8, 3)).astype("float32")
+    extractor = extractors.random_features((8, 8, 3))
+    near = evaluation.frechet_distance(smooth[:200], smooth[200:], extractor)["value"]
+    far = evaluation.frechet_distance(smooth[:200], noise, extractor)["value"]
+    assert far > 10 * near

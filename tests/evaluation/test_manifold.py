@@ -110,3 +110,13 @@ def test_too_few_training_images(as_images):
     images = as_images(draw(0, 4))
     with pytest.raises(ValueError, match="at least 5 training images, received 4"):
         nearest_neighbours(images, images)
+
+
+def test_figures_that_look_wrong_are_explained(pixels, as_images):
+    real = draw(0, 200)
+    collapsed = 0.5 + 0.01 * draw(1, 200)
+    figures = precision_recall_density_coverage(as_images(real), as_images(collapsed), pixels(3))
+    assert figures["precision"]["value"] > 0.9 and figures["recall"]["value"] < 0.1
+    assert "mode collapse" in figures["recall"]["note"]
+    figures = precision_recall_density_coverage(as_images(real), as_images(draw(2, 200)), pixels(3))
+    assert not any("note" in each for each in figures.values())

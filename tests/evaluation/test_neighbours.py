@@ -216,3 +216,18 @@ def test_wrong_galleries(model, gallery, arguments, message):
 def test_a_network_is_no_model(model):
     with pytest.raises(TypeError, match="Sequential, which has no embed"):
         NeighbourIndex(model.encoder, GALLERY)
+
+
+def test_names_of_files_are_found_and_served(model, tmp_path):
+    names = [f"cats/{row}.png" for row in range(300)]
+    dataset = tf.data.Dataset.from_tensor_slices((GALLERY, names)).batch(64)
+    index = NeighbourIndex(model, dataset, num_neighbours=2)
+    assert index.neighbours(GALLERY[[7]])["names"].numpy()[0, 0] == b"cats/7.png"
+    assert "labels" not in index.neighbours(GALLERY[:1])
+    both = NeighbourIndex(model, GALLERY, labels=LABELS, names=names, num_neighbours=2)
+    version = serving.export(both, tmp_path / "search")
+    (found,) = serving.run_requests(version, [("neighbours", {"images": GALLERY[[7, 9]]})])
+    assert found["names"][:, 0].tolist() == [b"cats/7.png", b"cats/9.png"]
+    assert found["labels"][:, 0].tolist() == [LABELS[7], LABELS[9]]
+    with pytest.raises(ValueError, match=r"one string per image of the gallery, shape \(300,\)"):
+        NeighbourIndex(model, GALLERY, names=names[:5])
