@@ -179,3 +179,21 @@ def test_any_number_of_channels(folder):
     np.testing.assert_array_equal(np.round(image * 65535), values)
     with pytest.raises(ValueError, match="it has 5 channels, not 4"):
         read(folder, channels=4)
+
+
+def test_a_deeper_picture_that_was_not_looked_at_is_refused(folder):
+    for row in range(250):
+        Image.fromarray(np.full((6, 4), row, np.uint8)).save(folder / f"{row:03}.png")
+    # Every second one is looked at.
+    Image.fromarray(np.full((6, 4), 300, np.uint16)).save(folder / "001.png")
+    with pytest.raises(ValueError, match=r"(?s)1 of 250 .*001.png: it holds 16 bits.*value_range"):
+        read(folder, channels=1)
+    _, info = read_all(folder, channels=1, value_range=(0, 65535))
+    assert info.num_levels == 65536
+
+
+def read_all(folder, **arguments):
+    builder = kgen.data.builders.ImageFolder(
+        source=folder, size=(6, 4), data_dir=folder.parent / "tfds", **arguments
+    )
+    return [batch for batch in kgen.data.load(builder)], kgen.data.info(builder)

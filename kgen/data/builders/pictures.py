@@ -101,6 +101,7 @@ def read(path, *, size, channels, background, value_range, dtype):
             alpha = "A" if image.has_transparency_data else ""
             values = np.asarray(image.convert(("L" if grey else "RGB") + alpha))
             values = values.reshape(*values.shape[:2], -1)
+    _check_depth(values.dtype, value_range, dtype)
     low, high = value_range or _own_range(values.dtype)
     values = _to_unit(values, low, high, channels, background)
     values = np.clip(_fit(values, size), 0.0, 1.0)
@@ -114,6 +115,17 @@ def top_level(dtype, value_range=None):
     if dtype == np.float32:
         return None
     return np.iinfo(dtype).max if value_range is None else int(value_range[1] - value_range[0])
+
+
+def _check_depth(kind, value_range, dtype):
+    """Refuse a picture that is deeper than what is stored, which would lose levels."""
+    is_float = np.issubdtype(kind, np.floating)
+    if is_float and dtype != np.float32 or value_range is None and kind != np.uint8 == dtype:
+        what = "floats" if is_float else f"{8 * kind.itemsize} bits"
+        raise ValueError(
+            f"it holds {what}, deeper than the pictures that were looked at first; "
+            "value_range=(low, high), such as (0, 65535) or (0.0, 1.0), keeps the levels of all"
+        )
 
 
 def _own_range(kind):
