@@ -32,7 +32,10 @@ setup(
         "tensorboard>=2.20,<2.22",
     ],
     extras_require={
+        # TIFF of more than 4 channels, or of colour with 16 bits.
+        "tiff": ["tifffile>=2025.1"],
         "test": [
+            "tifffile>=2025.1",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "ruff==0.17.6",

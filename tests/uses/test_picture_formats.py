@@ -197,3 +197,20 @@ def read_all(folder, **arguments):
         source=folder, size=(6, 4), data_dir=folder.parent / "tfds", **arguments
     )
     return [batch for batch in kgen.data.load(builder)], kgen.data.info(builder)
+
+
+def test_16_bit_colour_tiff(folder):
+    tifffile = pytest.importorskip("tifffile")
+    values = np.random.default_rng(0).integers(65536, size=(6, 4, 3), dtype=np.uint16)
+    tifffile.imwrite(folder / "a.tif", values, photometric="rgb")
+    image, info = read(folder)
+    assert info.num_levels == 65536
+    np.testing.assert_array_equal(np.round(image * 65535), values)
+
+
+def test_what_tifffile_is_needed_for_is_said(folder, monkeypatch):
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(folder / "a.tif", np.zeros((6, 4, 5), np.uint8), photometric="minisblack")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install kgen\[tiff\]"):
+        read(folder, channels=5)

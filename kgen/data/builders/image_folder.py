@@ -82,7 +82,7 @@ class ImageFolder(FolderBuilder):
             for split, root in find_splits(folder, paths, splits).items()
         }
         self._classes = _class_names(folder, self._files)
-        dtype = pictures.stored_dtype(paths, value_range)
+        dtype = pictures.stored_dtype(paths, channels, value_range)
         self.max_value = pictures.top_level(dtype, value_range)
         self.num_levels = None if self.max_value is None else self.max_value + 1
         self._shape = (*size, channels + (background == "keep"))

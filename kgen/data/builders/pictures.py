@@ -22,7 +22,7 @@ def suffixes():
     return {end for end, kind in known if kind in Image.OPEN and kind not in _NOT_DRAWN}
 
 
-def stored_dtype(paths, value_range=None):
+def stored_dtype(paths, channels, value_range=None):
     """The dtype that holds every level of pictures, looking at some of them: NumPy's scalar type.
 
     uint8, uint16 for 16-bit pictures, float32 for those of floats or of 32-bit integers with a
@@ -32,7 +32,7 @@ def stored_dtype(paths, value_range=None):
     step = max(1, len(paths) // 100)
     for path in paths[::step]:
         try:
-            found.add(_dtype_of(path))
+            found.add(_dtype_of(path, channels))
         except Exception:  # damaged: whoever reads it says so
             continue
     widest = max(found, key=lambda dtype: np.dtype(dtype).itemsize)
@@ -44,9 +44,13 @@ def stored_dtype(paths, value_range=None):
     return np.uint8 if span < 256 else np.uint16 if span < 65536 else np.float32
 
 
-def _dtype_of(path):
+def _dtype_of(path, channels):
     from PIL import Image
 
+    if channels not in (1, 3):
+        kind = _read_tiff(path).dtype
+        is_float = np.issubdtype(kind, np.floating)
+        return np.float32 if is_float else np.uint8 if kind == np.uint8 else np.uint16
     with Image.open(path) as file:
         if file.mode == "F":
             return np.float32
@@ -120,7 +124,8 @@ def top_level(dtype, value_range=None):
 def _check_depth(kind, value_range, dtype):
     """Refuse a picture that is deeper than what is stored, which would lose levels."""
     is_float = np.issubdtype(kind, np.floating)
-    if is_float and dtype != np.float32 or value_range is None and kind != np.uint8 == dtype:
+    is_lost = dtype == np.uint8 and kind != np.uint8 and value_range is None
+    if is_lost or (is_float and dtype != np.float32):
         what = "floats" if is_float else f"{8 * kind.itemsize} bits"
         raise ValueError(
             f"it holds {what}, deeper than the pictures that were looked at first; "
@@ -196,7 +201,7 @@ def _read_deep_colour(path, format):
 
 def _read_tiff(path):
     if importlib.util.find_spec("tifffile") is None:
-        raise ImportError("TIFF of this kind needs tifffile: pip install tifffile")
+        raise ImportError("TIFF of this kind needs tifffile: pip install kgen[tiff]")
     import tifffile
 
     values = tifffile.imread(path, key=0)
