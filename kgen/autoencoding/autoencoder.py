@@ -20,6 +20,9 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
 
         x_0 = x,   x~_t ~ C(. | x_t),   x_{t+1} ~ p(. | x~_t),   loss = mean_t -log p(x | x~_t)
 
+    People who have pairs give them: `fit(noisy, clean)` trains towards the clean images,
+    -log p(y | decoder(encoder(x~))).
+
     Args:
         encoder: keras.Model from images `(batch, height, width, channels)` to codes
             `(batch, latent_dim)`.
@@ -55,6 +58,7 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
             raise ValueError("walkback_steps > 1 needs a corruption, received corruption=None.")
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
         self.data_spec = specs.Images(self.image_shape, self.likelihood.required_levels)
+        self.target_spec = self.data_spec
         self.latent_dim = encoder.output_shape[-1]
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
 
@@ -87,12 +91,15 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
         return cls(*networks, likelihood=likelihood, **kwargs)
 
     def objective(self, x, y=None, training=False):
-        """The term `loss`, the reconstruction's: float32 `(batch,)`, nats."""
+        """The term `loss`, the reconstruction's: float32 `(batch,)`, nats. It is that of y where y
+        are images, of x otherwise."""
+        has_target = y is not None and len(y.shape) == len(x.shape)
+        target = tf.cast(y, tf.float32) if has_target else x
         seed = self.noise_seed(training)
         total, state = 0.0, x
         for step in range(self.walkback_steps):
             likelihood = self._denoise(state, fold_in(seed, 2 * step), training)
-            total -= likelihood.log_prob(x)
+            total -= likelihood.log_prob(target)
             if step + 1 < self.walkback_steps:
                 state = tf.stop_gradient(likelihood.sample(seed=fold_in(seed, 2 * step + 1)))
         return dict(loss=total / self.walkback_steps)

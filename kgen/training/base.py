@@ -22,11 +22,13 @@ class BaseModel(keras.Model):
     Attributes:
         data_spec: what one training example is, in Keras' `(x, y)` form; see `kgen.specs`. None:
             what `fit` is given is not checked.
+        target_spec: spec of a y that may be given and changes what is learned, or None.
         terms: names of the terms that the objective reports beside the losses.
         steps: int64 variable, training steps so far; saved. Noise and averages hang on it.
     """
 
     data_spec = None
+    target_spec = None
     terms = ()
 
     def __init__(self, *, seed=0, **kwargs):
@@ -307,7 +309,7 @@ class BaseModel(keras.Model):
 
     def predict_step(self, data):
         """The model's `call` on the x of `data`."""
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        x, _, _ = data.unpack(data)
         return self(x, training=False)
 
     def fit(self, x=None, y=None, batch_size=None, epochs=1, **kwargs):
@@ -325,6 +327,11 @@ class BaseModel(keras.Model):
             inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
             self.steps.assign(inner._iterations)
             self._steps_are_due = False
+        y, given = data.as_array(y), kwargs.get("sample_weight")
+        if kwargs.get("class_weight") is not None and y is None and hasattr(x, "shape"):
+            raise ValueError("class_weight weighs examples by their labels: give them as y.")
+        if given is not None:
+            kwargs["sample_weight"] = given = data.as_array(given)
         wants_batch = self._started is not None and not int(self._started.numpy())
         batch = None
         is_new = not isinstance(x, tf.data.Dataset) or (
@@ -333,13 +340,13 @@ class BaseModel(keras.Model):
         if is_new or wants_batch:
             first, x = data.see_first(x)
             is_batch = first is not x
-            seen = keras.utils.unpack_x_y_sample_weight(first) if is_batch else (x, y)
+            seen = data.unpack(first) if is_batch else (x, y)
             batch = data.check(self, *seen[:2], batch_size=batch_size, is_batch=is_batch)
         if isinstance(x, tf.data.Dataset):
             self._last_data = weakref.ref(x)
         if kwargs.get("validation_data") is not None:
             size = kwargs.get("validation_batch_size") or batch_size
-            data.check_validation(self, kwargs["validation_data"], size)
+            kwargs["validation_data"] = data.check_validation(self, kwargs["validation_data"], size)
         self._check_strategy(x, batch_size)
         if wants_batch and batch is None:
             raise ValueError(
@@ -355,16 +362,21 @@ class BaseModel(keras.Model):
         if isinstance(x, (tf.data.Dataset, types.GeneratorType)):
             # Keras warns that it leaves their order alone, even where nobody asked.
             kwargs.setdefault("shuffle", False)
+        y = data.with_stand_in(x, y, given)
         return super().fit(x, y, batch_size, epochs, callbacks=callbacks, **kwargs)
 
     def evaluate(self, x=None, y=None, **kwargs):
         """Keras' `evaluate`: means of the terms, in nats per example where they are likelihoods."""
         if "_use_cached_eval_dataset" not in kwargs:
+            y = data.as_array(y)
             first, x = data.see_first(x)
             is_batch = first is not x
-            seen = keras.utils.unpack_x_y_sample_weight(first) if is_batch else (x, y)
+            seen = data.unpack(first) if is_batch else (x, y)
             size = kwargs.get("batch_size")
             data.check(self, *seen[:2], batch_size=size, is_batch=is_batch, training=False)
+            if kwargs.get("sample_weight") is not None:
+                kwargs["sample_weight"] = data.as_array(kwargs["sample_weight"])
+                y = data.with_stand_in(x, y, kwargs["sample_weight"])
         return super().evaluate(x, y, **kwargs)
 
     def predict(self, x, batch_size=None, **kwargs):

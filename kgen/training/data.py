@@ -1,5 +1,6 @@
 """What `fit`, `evaluate` and `predict` are given: one walk over the model's `data_spec`."""
 
+import numbers
 import types
 import warnings
 
@@ -69,6 +70,26 @@ def _check_parts(model, values, targets, *, several_classes):
                 checks.several_classes(value)
 
 
+def unpack(batch):
+    """The x, y and weights of a batch as Keras hands it on; y is None where it is `stand_in`'s."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    is_stand_in = len(getattr(y, "shape", ())) == 2 and y.shape[1] == 0
+    return x, None if is_stand_in else y, sample_weight
+
+
+def with_stand_in(x, y, sample_weight):
+    """`y`; where weights come without it, an array of no width: Keras would drop the weights."""
+    if y is not None or sample_weight is None or not hasattr(sample_weight, "__len__"):
+        return y
+    return np.zeros((len(keras.tree.flatten(x)[0]), 0), np.float32)
+
+
+def as_array(values):
+    """Labels or weights as an array where they are a list or a pandas Series."""
+    is_list = isinstance(values, list) and all(isinstance(each, numbers.Number) for each in values)
+    return np.asarray(values) if is_list or hasattr(values, "to_numpy") else values
+
+
 def check_prediction(model, x):
     """Check what `predict` was given against the model's `predict_spec`; see `check`."""
     batch = _peek(x)
@@ -84,9 +105,19 @@ def check_prediction(model, x):
 
 
 def check_validation(model, data, batch_size=None):
-    """Check the first batch of what `fit` was given as `validation_data`; see `check`."""
-    data = data if isinstance(data, (tuple, list)) else (data,)
-    check(model, *data[:2], batch_size=batch_size, training=False)
+    """Check the first batch of what `fit` was given as `validation_data`; see `check`.
+
+    Returns:
+        The same for Keras: labels and weights as arrays, a stand-in for a missing y beside weights.
+    """
+    parts = data if isinstance(data, (tuple, list)) else (data,)
+    x, y, sample_weight = (*parts, None, None)[:3]
+    y, sample_weight = as_array(y), as_array(sample_weight)
+    check(model, x, y, batch_size=batch_size, training=False)
+    if len(parts) < 2:
+        return data
+    y = with_stand_in(x, y, sample_weight)
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
 
 
 def see_first(x):
@@ -110,9 +141,9 @@ def _peek(x, y=None):
         first = next(iter(x.take(1)), None)
         if first is None:
             raise ValueError("The data set is empty: it gave no batch.")
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(first)
+        x, y, _ = unpack(first)
     elif isinstance(x, keras.utils.PyDataset):
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(x[0])
+        x, y, _ = unpack(x[0])
     try:
         parts = keras.tree.flatten((x, y))
     except (TypeError, ValueError):
@@ -175,6 +206,9 @@ def _check_unused(model, targets):
     if targets is None:
         return
     name = type(model).__name__
+    if model.target_spec is not None and targets.ndim == 1 + len(model.target_spec.shape):
+        model.target_spec.check(targets, "y")
+        return
     parts = keras.tree.flatten(targets)
     if any(part.ndim > 1 and part.shape[1:] != (1,) for part in parts):
         raise ValueError(

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from kgen import checks
 from kgen.training.base import BaseModel
+from kgen.training.data import unpack
 from kgen.training.optimizing import copy_of, optimizer_of
 
 
@@ -163,7 +164,7 @@ class GameModel(BaseModel):
 
     def train_step(self, data):
         """The players' steps in the order of `turns`, then `after_step`."""
-        slices = self._slices(keras.utils.unpack_x_y_sample_weight(data))
+        slices = self._slices(unpack(data))
         turn, reported = 0, {}
         for player, num_steps in self.turns:
             for x, y, sample_weight in slices[-num_steps:]:
@@ -220,7 +221,7 @@ class GameModel(BaseModel):
 
     def test_step(self, data):
         """The running means of all players' terms, with `training=False`."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = unpack(data)
         # All of them first: the running count is part of the noise's seed.
         found = {player: self.player_objective(player, x, y) for player in self.players}
         for player, terms in found.items():

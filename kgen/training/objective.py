@@ -4,6 +4,7 @@ import keras
 
 from kgen import checks
 from kgen.training.base import BaseModel
+from kgen.training.data import unpack
 from kgen.training.optimizing import optimizer_of
 
 
@@ -74,7 +75,7 @@ class ObjectiveModel(BaseModel):
 
     def train_step(self, data):
         """One step: objective, gradient, update, `after_step`, running means."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = unpack(data)
         terms = self._minimize(
             self.optimizer,
             self.trainable_variables,
@@ -89,7 +90,7 @@ class ObjectiveModel(BaseModel):
 
     def test_step(self, data):
         """The running means of the terms, with `training=False`."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = unpack(data)
         terms = self.objective(x, y, training=False)
         checks.terms(self, terms)
         checks.no_missing_terms(self, terms)

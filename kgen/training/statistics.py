@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from kgen import checks, specs
 from kgen.training.base import BaseModel
+from kgen.training.data import unpack
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -105,7 +106,7 @@ class StatisticsModel(BaseModel):
 
     def train_step(self, data):
         """Add a batch to the sums."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = unpack(data)
         statistics = self.statistics(x, y)
         weight = tf.ones_like(statistics["loss"], tf.float64)
         if sample_weight is not None:
@@ -122,7 +123,7 @@ class StatisticsModel(BaseModel):
 
     def test_step(self, data):
         """The running means of the terms."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = unpack(data)
         return self._report(self.statistics(x, y), x, sample_weight)
 
     def _report(self, statistics, x, sample_weight):
