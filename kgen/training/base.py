@@ -72,6 +72,19 @@ class BaseModel(keras.Model):
 
     # Saving.
 
+    def save(self, filepath, *arguments, **kwargs):
+        """Keras' `save` to a `.keras` file.
+
+        Raises:
+            ValueError: for `.h5` and `.hdf5`, from which it could not be read back.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"{type(self).__name__} cannot be read back from HDF5: save to a file that ends in "
+                f".keras, received '{filepath}'. save_weights takes '.weights.h5'."
+            )
+        super().save(filepath, *arguments, **kwargs)
+
     def get_config(self):
         """Every constructor argument, read from the attribute of the same name."""
         names = [name for name in _argument_names(type(self)) if name != "name"]

@@ -6,6 +6,7 @@ import tensorflow as tf
 from kgen import checks
 from kgen.training.base import BaseModel
 from kgen.training.data import unpack
+from kgen.training.hooks import PlayersFollow
 from kgen.training.optimizing import copy_of, optimizer_of
 
 
@@ -133,6 +134,16 @@ class GameModel(BaseModel):
                 f"{type(self).__name__}.turns must name each player once, with at least one step, "
                 f"such as (('discriminator', 5), ('generator', 1)); it is {self.turns!r}."
             )
+
+    def fit(self, *arguments, callbacks=None, **kwargs):
+        """As `ObjectiveModel.fit`; callbacks that move the learning rate move every player's."""
+        movers = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
+        given = list(callbacks) if isinstance(callbacks, (list, tuple)) else callbacks
+        if isinstance(given, list) and any(isinstance(each, movers) for each in given):
+            given = [*given, PlayersFollow()]
+        elif isinstance(given, movers):
+            given = [given, PlayersFollow()]
+        return super().fit(*arguments, callbacks=given, **kwargs)
 
     def after_training(self):
         """Let every optimizer end; Keras does it for `self.optimizer` alone."""

@@ -1,6 +1,7 @@
 """The callback by which `fit` calls the hooks of a model."""
 
 import keras
+import numpy as np
 
 from kgen.epochs import set_epoch
 
@@ -35,6 +36,44 @@ class Hooks(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         """Calls `after_training`."""
         self.model.after_training()
+
+
+class PlayersFollow(keras.callbacks.Callback):
+    """Lets all players follow where a callback of Keras moves `model.optimizer`'s learning rate.
+
+    `LearningRateScheduler` and `ReduceLROnPlateau` know one optimizer, the last player's. Here the
+    others' rates change by the same factor, and the logs show the rate of each.
+    """
+
+    def on_train_begin(self, logs=None):
+        """Keeps the rates that they begin with."""
+        self.before = self._rates()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Follows `LearningRateScheduler`."""
+        self._follow()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Logs the rates of the epoch, then follows `ReduceLROnPlateau`."""
+        rates = self._rates()
+        if logs is not None:
+            logs.update({f"{player}_learning_rate": rate for player, rate in self.before.items()})
+        if rates != self.before:
+            self._follow()
+
+    def _rates(self):
+        optimizers = {each: self.model.player_optimizer(each) for each in self.model.players}
+        return {name: float(np.asarray(each.learning_rate)) for name, each in optimizers.items()}
+
+    def _follow(self):
+        *others, leader = self.model.players
+        rates = self._rates()
+        if rates[leader] == self.before[leader]:
+            return
+        factor = rates[leader] / self.before[leader] if self.before[leader] else 1.0
+        for player in others:
+            self.model.player_optimizer(player).learning_rate = factor * rates[player]
+        self.before = self._rates()
 
 
 def _as_scalars(logs):
