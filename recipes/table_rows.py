@@ -74,6 +74,7 @@ def _probes(supervised=False):
 
 _FASHION = "--dataset=fashion_mnist --flip --stem_strides=2"
 _FEW = f"{_FASHION} --epochs=2 --supervised_steps=0"
+_CIFAR = "--dataset=image_folder/size=32,source=cifar10_jpeg --flip --stem_strides=2"
 
 ROWS = [
     Row(
@@ -310,5 +311,21 @@ ROWS = [
                 "van den Oord et al. 2018",
             ),
         )
+    ),
+    Row(
+        "vae_emoji",
+        "vae",
+        "--dataset=emoji --latent_dim=64 --epochs=80",
+        _KINGMA,
+        "emoji, colour, 32 x 32",
+        _ELBO + ", KL {test_kl:.0f} nats",
+    ),
+    Row(
+        "simclr_cifar10_jpeg",
+        "simclr",
+        f"{_CIFAR} --epochs=5 --supervised_steps=0",
+        "Chen et al. 2020",
+        "CIFAR-10, JPEG copy",
+        _probes(),
     ),
 ]

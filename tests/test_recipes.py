@@ -323,3 +323,19 @@ def kill_after_epoch(arguments, epoch, log):
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "kept"),
+    [
+        ("digits", "digits"),
+        ("mnist/3.0", "mnist/3.0"),
+        ("/my/photos", "photos"),
+        ("~/photos/", "photos"),
+        ("image_folder/size=8,source=/my/photos", "image_folder/size=8,source=photos"),
+        ("image_folder/source=/my/photos,size=8", "image_folder/source=photos,size=8"),
+    ],
+)
+def test_results_name_a_folder_and_not_where_it_lies(dataset, kept):
+    config = dataclasses.replace(importlib.import_module("recipes.vae").TINY, dataset=dataset)
+    assert experiment.flags.without_folders(config)["dataset"] == kept

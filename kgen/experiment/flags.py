@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import pathlib
+import re
 import sys
 
 from absl import app, flags, logging
@@ -84,9 +86,20 @@ def fingerprint(config):
 
 
 def without_folders(config):
-    """The configuration as a dict, without the folders of the machine that it ran on."""
+    """The configuration as a dict, without the folders of the machine that it ran on.
+
+    Of a folder that is the data set the name stays.
+    """
     values = dataclasses.asdict(config)
-    return {name: value for name, value in values.items() if not name.endswith("_dir")}
+    kept = {name: value for name, value in values.items() if not name.endswith("_dir")}
+    if "dataset" in kept:
+        kept["dataset"] = re.sub(
+            r"(source=|^(?=[/~.]))([^,]*)",
+            lambda found: found[1] + pathlib.PurePath(found[2]).name,
+            kept["dataset"],
+            count=1,
+        )
+    return kept
 
 
 def choose(name, value, table):
