@@ -30,6 +30,8 @@ class Config(experiment.RunFlags):
 
     dataset: str = option("digits", "any TFDS data set of labelled images; digits needs no network")
     levels: int = option(0, "to how many values pixels are rounded; 0: as the data set has them")
+    train_split: str = option("train", "split to train on, such as train[:90%]")
+    test_split: str = option("test", "split to measure on, such as train[90%:]")
     methods: str = option("dcgan,lsgan,wgan,wgan_gp", "the columns of the table", may_change=True)
     settings: str = option(
         "baseline,plain_generator,tanh", "the rows of the table", may_change=True
@@ -173,7 +175,7 @@ def train(model, backup, config):
     """Train a cell for `generator_steps` updates of its generator."""
     # A batch is cut into one slice per discriminator step.
     sliced = dataclasses.replace(config, batch_size=config.batch_size * model.discriminator_steps)
-    batches = experiment.load(sliced, "train", shuffle=True, drop_remainder=True)
+    batches = experiment.load(sliced, config.train_split, shuffle=True, drop_remainder=True)
     model.fit(
         batches,
         epochs=-(-config.generator_steps // int(batches.cardinality())),
@@ -219,7 +221,9 @@ def main(config):
         for value in names:
             experiment.choose(name, value, known)
     features = experiment.classifier_features(config)
-    real, real_train = (experiment.load(config, split) for split in ("test", "train"))
+    real, real_train = (
+        experiment.load(config, split) for split in (config.test_split, config.train_split)
+    )
     seconds, metrics, backups, grids, diverged, best = {}, {}, [], {}, [], None
     for setting in settings:
         for method in methods:

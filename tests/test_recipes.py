@@ -339,3 +339,36 @@ def kill_after_epoch(arguments, epoch, log):
 def test_results_name_a_folder_and_not_where_it_lies(dataset, kept):
     config = dataclasses.replace(importlib.import_module("recipes.vae").TINY, dataset=dataset)
     assert experiment.flags.without_folders(config)["dataset"] == kept
+
+
+@pytest.mark.parametrize(
+    ("folders", "flags", "counts", "said"),
+    [
+        (("train",), {}, (18, 2), "'train[:90%]' trains"),
+        (("train", "val"), {}, (20, 20), "measured is 'validation'"),
+        (("train", "test"), {}, (20, 20), ""),
+        (("train", "val"), dict(test_split="val[:50%]"), (20, 10), ""),
+    ],
+)
+def test_a_folder_without_test_images(folders, flags, counts, said, tmp_path, capsys):
+    for folder in folders:
+        for name in ("cat", "dog"):
+            (tmp_path / "photos" / folder / name).mkdir(parents=True)
+            for row in range(10):
+                Image.new("L", (8, 8)).save(tmp_path / "photos" / folder / name / f"{row}.png")
+    _, config = tiny(
+        "gan",
+        tmp_path,
+        dataset=f"image_folder/size=8,source={tmp_path / 'photos'}",
+        data_dir=str(tmp_path / "tfds"),
+        classifier_dir=str(tmp_path / "classifiers"),
+        **flags,
+    )
+    experiment.steps._stand_ins.cache_clear()
+    found = [
+        sum(len(batch) for batch in experiment.load(config, split))
+        for split in (config.train_split, config.test_split)
+    ]
+    assert tuple(found) == counts
+    assert said in capsys.readouterr().out
+    assert experiment.classifier_features(config).test_accuracy >= 0.0

@@ -43,7 +43,15 @@ class ClassifierFeatures(typing.NamedTuple):
 
 
 def classifier_features(
-    dataset, *, cache_dir, epochs=5, seed=0, image_shape=None, data_dir=None, verbose=0
+    dataset,
+    *,
+    cache_dir,
+    splits=("train", "test"),
+    epochs=5,
+    seed=0,
+    image_shape=None,
+    data_dir=None,
+    verbose=0,
 ):
     """A small convolutional classifier, trained on a labelled data set, as feature extractor.
 
@@ -54,10 +62,10 @@ def classifier_features(
     the global seed is neither read nor moved. Everything is float32, whatever the global policy.
 
     Args:
-        dataset: name of a data set with labels and with splits "train" and "test", or a TFDS
-            builder of one, as in `kgen.data.load`. A builder is known by its full name, with
-            configuration and version.
+        dataset: name of a data set with labels, or a TFDS builder of one, as in `kgen.data.load`. A
+            builder is known by its full name, with configuration and version.
         cache_dir: folder for the classifier.
+        splits: what it learns from and what its accuracy is measured on.
         epochs: int >= 1.
         seed: int, of the initial weights and of the order of the data.
         image_shape: `(height, width, channels)` of the images that are to be measured; by default
@@ -99,16 +107,26 @@ def classifier_features(
         epochs=epochs,
         seed=seed,
     )
+    if tuple(splits) != ("train", "test"):
+        configuration["splits"] = list(splits)
     path = pathlib.Path(cache_dir) / f"{_plain(name)}.keras"
     with _float32():
         classifier, accuracy = _read(path, configuration)
         if classifier is None:
-            splits = [
-                _split(dataset, split, data_shape, image_shape, seed=seed, data_dir=data_dir)
-                for split in ("train", "test")
+            parts = [
+                _split(
+                    dataset,
+                    split,
+                    data_shape,
+                    image_shape,
+                    shuffle=trains,
+                    seed=seed,
+                    data_dir=data_dir,
+                )
+                for split, trains in zip(splits, (True, False), strict=True)
             ]
-            classifier = _network(name, image_shape, info.num_classes, seed)
-            accuracy = _train(classifier, *splits, epochs=epochs, verbose=verbose)
+            classifier = _network(info.name, image_shape, info.num_classes, seed)
+            accuracy = _train(classifier, *parts, epochs=epochs, verbose=verbose)
             _write(path, classifier, configuration, accuracy)
         features = classifier.get_layer(_FEATURES).output
         extractor = keras.Model(classifier.input, features, name=classifier.name)
@@ -247,12 +265,12 @@ def _train(classifier, train, test, *, epochs, verbose):
     return float(model.evaluate(test, verbose=0, return_dict=True)["accuracy"])
 
 
-def _split(dataset, split, data_shape, image_shape, *, seed, data_dir):
+def _split(dataset, split, data_shape, image_shape, *, shuffle, seed, data_dir):
     batches = data.load(
         dataset,
         split,
         batch_size=_BATCH_SIZE,
-        shuffle=split == "train",
+        shuffle=shuffle,
         seed=seed,
         labels=True,
         data_dir=data_dir,

@@ -1,5 +1,6 @@
 """The steps of a run: start, data, training."""
 
+import functools
 import pathlib
 import sys
 
@@ -64,7 +65,7 @@ def load(config, split, *, shuffle=False, binarize="none", **arguments):
 
     Args:
         config: `Flags`.
-        split: such as `config.train_split`.
+        split: such as `config.train_split`; see `split_of`.
         shuffle: bool, whether each epoch has its own order, as training wants.
         binarize: "none", or as in `kgen.data.load`. Data that are not shuffled are there to be
             measured on, so "dynamic" means "fixed" for them: one draw, whatever epoch it is.
@@ -74,7 +75,7 @@ def load(config, split, *, shuffle=False, binarize="none", **arguments):
         binarize = "fixed"
     return data.load(
         config.dataset,
-        split,
+        split_of(config, split),
         batch_size=config.batch_size,
         shuffle=shuffle,
         seed=config.seed,
@@ -83,6 +84,36 @@ def load(config, split, *, shuffle=False, binarize="none", **arguments):
         data_dir=config.data_dir or None,
         **arguments,
     )
+
+
+def split_of(config, split):
+    """A split as it is read: where a data set has no `test`, something is held out all the same.
+
+    Only where both flags have their defaults: then `test` is the split `validation`, or the last
+    tenth of `train`, which does not train. What is done is printed once.
+
+    Args:
+        config: `Flags`.
+        split: such as `config.test_split`.
+
+    Returns:
+        str.
+    """
+    if (config.train_split, config.test_split) != ("train", "test"):
+        return split
+    return _stand_ins(config.dataset, config.data_dir).get(split, split)
+
+
+@functools.cache
+def _stand_ins(dataset, data_dir):
+    splits = data.info(dataset, data_dir=data_dir or None).num_examples
+    if not splits or "test" in splits or "train" not in splits:
+        return {}
+    if "validation" in splits:
+        print("There is no split 'test': measured is 'validation'.")
+        return {"test": "validation"}
+    print("There is no split 'test': 'train[:90%]' trains, 'train[90%:]' is measured.")
+    return {"train": "train[:90%]", "test": "train[90%:]"}
 
 
 def arrays(config, split):
@@ -108,8 +139,13 @@ def classifier_features(config):
         print(f"{described.name} has no classes: samples are measured on random features.")
         extractor = evaluation.random_features(described.image_shape)
         return evaluation.ClassifierFeatures(extractor, None, None)
+    # Where there is a `test`, the classifier is the same whatever part a run trains on.
+    splits = split_of(config, config.train_split), split_of(config, config.test_split)
     return evaluation.classifier_features(
-        config.dataset, cache_dir=config.classifier_dir, data_dir=config.data_dir or None
+        config.dataset,
+        cache_dir=config.classifier_dir,
+        splits=splits if "test" not in described.num_examples else ("train", "test"),
+        data_dir=config.data_dir or None,
     )
 
 

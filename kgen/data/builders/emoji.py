@@ -8,6 +8,8 @@ import re
 import numpy as np
 import tensorflow_datasets as tfds
 
+from kgen.data.quiet import quiet_warnings
+
 FONT = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
 LIST = "/usr/share/unicode/emoji/emoji-test.txt"
 INSTALL = "apt-get install fonts-noto-color-emoji unicode-data libfribidi0"
@@ -45,7 +47,8 @@ class Emoji(tfds.core.GeneratorBasedBuilder):
             raise ValueError(f"size must be an int >= 1, received {size!r}.")
         self._size = size
         kwargs.setdefault("config", tfds.core.BuilderConfig(name=f"{size}"))
-        super().__init__(**kwargs)
+        with quiet_warnings():
+            super().__init__(**kwargs)
 
     def _info(self):
         return tfds.core.DatasetInfo(

@@ -9,6 +9,8 @@ import shutil
 
 import tensorflow_datasets as tfds
 
+from kgen.data.quiet import quiet_warnings
+
 SPLITS = dict(
     train="train",
     training="train",
@@ -28,7 +30,8 @@ class FolderBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def __init__(self, folder, files, settings, **kwargs):
         self.folder = folder
         kwargs.setdefault("config", config_of(folder, files, settings))
-        super().__init__(**kwargs)
+        with quiet_warnings():
+            super().__init__(**kwargs)
 
     def download_and_prepare(self, **kwargs):
         """Prepare the data set, then delete the copies of earlier states of the folder."""
