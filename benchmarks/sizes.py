@@ -18,9 +18,9 @@ MODELS = ("VAE", "VQVAE", "GAN", "WGANGP", "GatedPixelCNN", "SimCLR")
 class Config(harness.Config):
     models: str = option(",".join(MODELS), "classes of kgen with for_images")
     sizes: str = option("32,64,128,256,512", "height and width")
-    batch_size: int = option(10, "images per step")
-    limit: float = option(60.0, "seconds of a step above which larger sizes are only counted")
-    steps: int = option(3, "steps that are timed, after one that compiles")
+    batch_size: int = option(5, "images per step")
+    limit: float = option(5.0, "seconds of a step above which larger sizes are only counted")
+    steps: int = option(2, "steps that are timed, after one that compiles")
 
 
 def step_of(name, size, config):
