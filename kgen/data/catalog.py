@@ -64,8 +64,9 @@ def find_builder(name, data_dir=None):
     # A name before ":" is a namespace ("huggingface:mnist"); a folder may hold a data set alone.
     if base not in known and not name.startswith(f"{base}:") and not folder.is_dir():
         near = difflib.get_close_matches(base, known, n=5) or builders.NAMES
+        here = f" There is a folder of this name: './{name}'." if os.path.isdir(name) else ""
         raise ValueError(
-            f"Unknown data set '{base}'. Near names: {', '.join(near)}. "
+            f"Unknown data set '{base}'.{here} Near names: {', '.join(near)}. "
             "All names: tensorflow_datasets.list_builders()."
         )
     if base in ("image_folder", "idx_images") and "source=" not in name:

@@ -81,6 +81,12 @@ def find_labels(builder):
 def require_labels(builder):
     """The name of the label feature, or a ValueError that lists the features."""
     name, _ = find_labels(builder)
+    if name is None and hasattr(builder, "folder"):
+        folder = builder.folder.name
+        raise ValueError(
+            f"The folder '{folder}' has no classes (no single integer label): put the pictures of "
+            f"each class into a folder of its own, {folder}/cat, {folder}/dog."
+        )
     if name is None:
         raise ValueError(
             f"labels=True, but '{builder.name}' has no single integer label. Its features: "

@@ -27,8 +27,8 @@ def check_arguments(num_examples, *, batch_size, drop_remainder, binarize, level
         raise ValueError(f"binarize must be one of {BINARIZATIONS}, received {binarize!r}.")
     if drop_remainder and batch_size > num_examples:
         raise ValueError(
-            f"batch_size={batch_size} with drop_remainder=True would drop all {num_examples} "
-            "examples. Use a smaller batch_size or drop_remainder=False."
+            f"batch_size={batch_size} is more than all {num_examples} examples, and a last, "
+            "smaller batch is dropped (drop_remainder=True). Use a smaller batch_size."
         )
 
 

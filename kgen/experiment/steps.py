@@ -112,6 +112,11 @@ def _stand_ins(dataset, data_dir):
     if "validation" in splits:
         print("There is no split 'test': measured is 'validation'.")
         return {"test": "validation"}
+    if splits["train"] < 20:
+        raise ValueError(
+            f"There are {splits['train']} pictures, too few to hold some out to measure on. Give "
+            "more, or say what to train and to measure on: --train_split=train --test_split=train."
+        )
     print("There is no split 'test': 'train[:90%]' trains, 'train[90%:]' is measured.")
     return {"train": "train[:90%]", "test": "train[90%:]"}
 
@@ -139,6 +144,12 @@ def classifier_features(config):
         print(f"{described.name} has no classes: samples are measured on random features.")
         extractor = evaluation.random_features(described.image_shape)
         return evaluation.ClassifierFeatures(extractor, None, None)
+    test = load(config, config.test_split)
+    if int(test.cardinality()) == 1 and len(next(iter(test))) < 6:
+        raise ValueError(
+            f"{described.name} has fewer than 6 test images: precision and recall, of 5 "
+            "neighbours, need more. Choose a larger --test_split."
+        )
     # Where there is a `test`, the classifier is the same whatever part a run trains on.
     splits = split_of(config, config.train_split), split_of(config, config.test_split)
     return evaluation.classifier_features(

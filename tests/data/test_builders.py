@@ -123,7 +123,7 @@ def test_image_folder_sees_new_files(tmp_path, builders):
 
 
 def test_image_folder_errors(tmp_path, builders):
-    with pytest.raises(ValueError, match="No images in .*: it is empty"):
+    with pytest.raises(ValueError, match="No images that Pillow reads in .*: it is empty"):
         builders.ImageFolder(source=tmp_path)
     write_image(tmp_path / "a.png", (0, 0, 0))
     with pytest.raises(ValueError, match="size must be"):

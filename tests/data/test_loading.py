@@ -164,7 +164,7 @@ def test_unwritable_folder(tmp_path):
         (dict(split="valid"), "Unknown split 'valid'.* Its splits: train, test"),
         (dict(split="train[:0%]"), r"'train\[:0%\]' of 'digits' is empty"),
         (dict(batch_size=0), "batch_size must be an integer of at least 1, received 0"),
-        (dict(batch_size=2000, drop_remainder=True), "would drop all 1500 examples"),
+        (dict(batch_size=2000, drop_remainder=True), "is more than all 1500 examples"),
         (dict(binarize="static"), "binarize must be one of .* received 'static'"),
         (dict(cache="memory"), "cache must be True, False or 'auto', received 'memory'"),
         (
@@ -193,7 +193,7 @@ IMAGES = np.zeros((6, 4, 4, 1), np.uint8)
         (np.zeros((3, 2)), dict(binarize="fixed"), "needs images"),
         ((IMAGES, np.array([1, 2])), {}, "as many rows in each array.*'x': 6, 'y': 2"),
         ((IMAGES, np.zeros(6)), {}, "dtype float64 may be many things"),
-        (IMAGES, dict(batch_size=7, drop_remainder=True), "would drop all 6 examples"),
+        (IMAGES, dict(batch_size=7, drop_remainder=True), "is more than all 6 examples"),
         (IMAGES, dict(batch_size=-1), "at least 1, received -1"),
     ],
 )

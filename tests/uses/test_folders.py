@@ -109,14 +109,50 @@ def test_links_are_followed_once(folder, build, tmp_path):
     (folder / "cat" / "circle").symlink_to(folder / "cat")
     (folder / "cat" / "a_second_b.png").symlink_to(folder / "cat" / "b.png")
     (folder / "cat" / "lost.png").symlink_to(folder / "nowhere.png")
-    assert names_of(build()) == ["cat/again/a.png", "cat/b.png"]
+    with pytest.warns(UserWarning, match="4 links left out, .*cat/a_second_b.png, cat/circle"):
+        assert names_of(build()) == ["cat/again/a.png", "cat/b.png"]
+
+
+def test_a_file_itself_comes_before_a_link_to_it(folder, build):
+    write(folder / "real" / "b.png")
+    (folder / "other").symlink_to(folder / "real")
+    (folder / "best").mkdir()
+    (folder / "best" / "a.png").symlink_to(folder / "real" / "b.png")
+    with pytest.warns(UserWarning) as said:
+        assert names_of(build()) == ["real/b.png"]
+    messages = " ".join(str(each.message) for each in said)
+    assert "2 links left out" in messages and "no pictures in best" in messages
+
+
+def test_classes_without_pictures_are_said(folder, build):
+    for path in ("train/cat/a.png", "val/cat/b.png", "val/fox/c.png"):
+        write(folder / path)
+    (folder / "train" / "dog").mkdir()
+    with pytest.warns(UserWarning) as said:
+        assert kgen.data.info(build()).class_names == ("cat", "fox")
+    messages = " ".join(str(each.message) for each in said)
+    assert "no pictures of the classes fox in train" in messages
+    assert "no pictures in train/dog" in messages
+
+
+def test_labels_of_a_folder_without_classes(folder, build):
+    write(folder / "a.png")
+    with pytest.raises(ValueError, match="The folder 'photos' has no classes.*photos/cat"):
+        kgen.data.load(build(), labels=True)
+
+
+def test_a_folder_that_was_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flat").mkdir()
+    with pytest.raises(ValueError, match=r"There is a folder of this name: '\./flat'"):
+        kgen.data.load("flat")
 
 
 def test_other_files_are_counted(folder, build):
     write(folder / "a.png")
     for name in ("b.txt", "c.TXT", "notes"):
         (folder / name).write_text("text")
-    with pytest.warns(UserWarning, match="2 x .txt, 1 x no ending left out"):
+    with pytest.warns(UserWarning, match="2 x .txt, 1 x no ending left out, endings that Pillow"):
         kgen.data.info(build())
 
 
@@ -203,6 +239,15 @@ def test_levels_of_any_images(folder, build):
     ("arguments", "message"),
     [
         (dict(size=0), "size must be"),
+        (dict(size="16"), "size must be"),
+        (dict(size=16.5), "size must be"),
+        (dict(size=True), "size must be"),
+        (dict(size=(4, 4, 3)), "size must be"),
+        (dict(value_range=4095), "value_range must be"),
+        (
+            dict(channels=4),
+            "a.png is not. Pictures with transparency: channels=3, background='keep'",
+        ),
         (dict(channels=0), "channels must be"),
         (dict(background="blueish"), re.escape("'white' or '#404040', or 'keep'")),
         (dict(background="keep", channels=5), "needs channels=1 or channels=3"),

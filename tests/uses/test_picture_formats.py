@@ -185,7 +185,7 @@ def test_a_deeper_picture_that_was_not_looked_at_is_refused(folder):
     for row in range(250):
         Image.fromarray(np.full((6, 4), row, np.uint8)).save(folder / f"{row:03}.png")
     # Every second one is looked at.
-    Image.fromarray(np.full((6, 4), 300, np.uint16)).save(folder / "001.png")
+    Image.fromarray(np.full((6, 4), 30_000, np.uint16)).save(folder / "001.png")
     with pytest.raises(ValueError, match=r"(?s)1 of 250 .*001.png: it holds 16 bits.*value_range"):
         read(folder, channels=1)
     _, info = read_all(folder, channels=1, value_range=(0, 65535))
@@ -197,6 +197,29 @@ def read_all(folder, **arguments):
         source=folder, size=(6, 4), data_dir=folder.parent / "tfds", **arguments
     )
     return [batch for batch in kgen.data.load(builder)], kgen.data.info(builder)
+
+
+def test_a_range_that_leaves_all_black_is_said(folder):
+    levels = np.linspace(0, 4095, 24).round().astype(np.uint16).reshape(6, 4)
+    Image.fromarray(levels).save(folder / "a.png")
+    with pytest.warns(UserWarning, match="largest value of all pictures is 4095 of 65535"):
+        read(folder, channels=1)
+    Image.fromarray((levels // 16).astype(np.uint8)).save(folder / "a.png")
+    with pytest.warns(UserWarning, match="largest value of all pictures is 255 of 4095"):
+        read(folder, channels=1, value_range=(0, 4095))
+
+
+def test_tiffs_that_pillow_does_not_know(folder):
+    tifffile = pytest.importorskip("tifffile")
+    values = np.random.default_rng(0).uniform(size=(6, 4, 3)).astype(np.float32)
+    tifffile.imwrite(folder / "a.tif", values, photometric="rgb")
+    image, info = read(folder)
+    assert info.num_levels is None
+    np.testing.assert_allclose(image, values, atol=1e-6)
+    five = dict(photometric="minisblack", planarconfig="contig")
+    tifffile.imwrite(folder / "a.tif", np.zeros((6, 4, 5), np.uint8), **five)
+    with pytest.raises(ValueError, match="it has 5 channels, not 3"):
+        read(folder)
 
 
 def test_16_bit_colour_tiff(folder):

@@ -51,36 +51,30 @@ def existing_folder(source):
 
 
 def visible_files(root):
-    """The files below a folder that are not hidden, sorted.
+    """The files below a folder that are not hidden, each once.
 
-    Links are followed. A folder or a file that several links lead to is taken once. Hidden is what
-    begins with a dot, and `__MACOSX`.
+    Links are followed where what they lead to is not taken already: a file or folder itself comes
+    before a link to it. Hidden is what begins with a dot, and `__MACOSX`.
+
+    Returns:
+        `(files, links)`: sorted paths, and those of the links that are left out.
     """
-    files, seen = [], {os.path.realpath(root)}
-    for parent, folders, names in os.walk(root, followlinks=True):
-        folders[:] = [
-            name
-            for name in sorted(folders)
-            if _is_visible(name) and _is_new(seen, os.path.join(parent, name))
-        ]
-        # A file itself comes before a link to it.
-        names = sorted(names, key=lambda name: (os.path.islink(os.path.join(parent, name)), name))
-        for name in names:
-            path = os.path.join(parent, name)
-            if _is_visible(name) and os.path.isfile(path) and _is_new(seen, path):
-                files.append(pathlib.Path(path))
-    return sorted(files)
-
-
-def _is_visible(name):
-    return not name.startswith(".") and name != "__MACOSX"
-
-
-def _is_new(seen, path):
-    real = os.path.realpath(path)
-    is_new = real not in seen
-    seen.add(real)
-    return is_new
+    files, left_out, seen = [], [], set()
+    waiting, links = [pathlib.Path(root)], []
+    while waiting or links:
+        path = waiting.pop() if waiting else links.pop(0)
+        real = os.path.realpath(path)
+        if real in seen or not os.path.exists(real):
+            left_out.append(path)
+            continue
+        seen.add(real)
+        if path.is_file():
+            files.append(path)
+            continue
+        for entry in sorted(path.iterdir()):
+            if not entry.name.startswith(".") and entry.name != "__MACOSX":
+                (links if entry.is_symlink() else waiting).append(entry)
+    return sorted(files), sorted(left_out)
 
 
 def split_of(builder, split):

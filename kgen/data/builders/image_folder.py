@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import os
 import warnings
 
 import numpy as np
@@ -63,11 +64,13 @@ class ImageFolder(FolderBuilder):
         splits=None,
         **kwargs,
     ):
-        size = (size, size) if isinstance(size, int) else tuple(size)
+        size = (size, size) if isinstance(size, int) else size
+        splits = (splits,) if isinstance(splits, str) else splits
         _check_arguments(size, channels, background, value_range, on_error)
+        size = tuple(size)
         self._on_error = on_error
         folder = existing_folder(source)
-        found = visible_files(folder)
+        found, self._links = visible_files(folder)
         readable = pictures.suffixes()
         paths = [path for path in found if path.suffix.lower() in readable]
         self._left_out = collections.Counter(
@@ -76,7 +79,16 @@ class ImageFolder(FolderBuilder):
             if path.suffix.lower() not in readable
         )
         if not paths:
-            raise ValueError(f"No images in {folder}: {_listing(self._left_out) or 'it is empty'}.")
+            raise ValueError(
+                f"No images that Pillow reads in {folder}: "
+                f"{_listing(self._left_out) or 'it is empty'}."
+            )
+        others = [path for path in paths if path.suffix.lower() not in (".tif", ".tiff")]
+        if channels not in (1, 3) and others:
+            raise ValueError(
+                f"channels={channels} is for TIFFs of {channels} channels, which {others[0].name} "
+                "is not. Pictures with transparency: channels=3, background='keep'."
+            )
         self._files = {
             split: _files_and_classes(root, paths)
             for split, root in find_splits(folder, paths, splits).items()
@@ -85,6 +97,7 @@ class ImageFolder(FolderBuilder):
         dtype = pictures.stored_dtype(paths, channels, value_range)
         self.max_value = pictures.top_level(dtype, value_range)
         self.num_levels = None if self.max_value is None else self.max_value + 1
+        self._is_ranged = value_range is not None
         self._shape = (*size, channels + (background == "keep"))
         self._dtype = dtype
         self._read = functools.partial(
@@ -107,12 +120,9 @@ class ImageFolder(FolderBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        if self._left_out:
-            warnings.warn(
-                f"{self.folder}: {_listing(self._left_out)} left out, which are no pictures by "
-                "their ending.",
-                stacklevel=2,
-            )
+        for message in self._remarks():
+            warnings.warn(f"{self.folder}: {message}", stacklevel=2)
+        self._brightest = 0
         self._damaged, last = [], list(self._files)[-1]
         return {
             split: self._generate_examples(files, is_last=split == last)
@@ -127,13 +137,56 @@ class ImageFolder(FolderBuilder):
                 self._damaged.append(f"{path}: {image or type(image).__name__}")
                 continue
             num_read += 1
+            self._brightest = max(self._brightest, image.max())
             name = path.relative_to(self.folder).as_posix()
             label = {"label": classes[path]} if self._classes else {}
             yield name, {"image": image, "filename": name, **label}
         if is_last and self._damaged:
             self._report(sum(map(len, self._files.values())))
+        top = self.max_value or 1
+        if is_last and (self._is_ranged or self._dtype != np.uint8) and self._brightest < top / 8:
+            warnings.warn(
+                f"{self.folder}: the largest value of all pictures is {self._brightest:g} of "
+                f"{top:g}, so that all are nearly black. Is another value_range meant, such as "
+                "(0, 4095) for 12 bits in files of 16?",
+                stacklevel=2,
+            )
         if not num_read and self._on_error == "skip":
             raise ValueError(f"None of the {len(classes)} pictures could be read.")
+
+    def _remarks(self):
+        """What is left out, and what may not be meant, one sentence each."""
+        if self._left_out:
+            yield (
+                f"{_listing(self._left_out)} left out, endings that Pillow does not read. Convert "
+                "photographs of other formats, such as .heic, first."
+            )
+        if self._links:
+            names = ", ".join(str(path.relative_to(self.folder)) for path in self._links[:5])
+            yield (
+                f"{len(self._links)} links left out, which lead nowhere or to what is taken under "
+                f"its own name ({names}{', ...' if len(self._links) > 5 else ''})."
+            )
+        by_split = {split: {name for _, name in pairs} for split, pairs in self._files.items()}
+        missing = sorted(set(self._classes) - by_split.get("train", set(self._classes)))
+        if missing:
+            yield f"no pictures of the classes {', '.join(missing)} in train."
+        taken = {path.parent for pairs in self._files.values() for path, _ in pairs}
+        taken |= {parent for path in taken for parent in path.parents}
+        roots = [self.folder, *(self.folder / part for part in os.listdir(self.folder))]
+        empty = sorted(
+            str(path.relative_to(self.folder))
+            for root in roots
+            if root.is_dir() and not root.name.startswith((".", "__"))
+            for path in root.iterdir()
+            if path.is_dir()
+            and path not in taken
+            and not path.name.startswith((".", "__"))
+            and not path.is_symlink()
+        )
+        # Without classes, folders have no meaning of their own.
+        if empty and self._classes:
+            yield f"no pictures in {', '.join(empty)}."
 
     def _report(self, count):
         """Raises or warns, and names all files that could not be read."""
@@ -150,7 +203,8 @@ class ImageFolder(FolderBuilder):
 def _check_arguments(size, channels, background, value_range, on_error):
     from PIL import ImageColor
 
-    if len(size) != 2 or min(size) < 1:
+    is_pair = isinstance(size, (tuple, list)) and len(size) == 2
+    if not is_pair or not all(type(side) is int and side >= 1 for side in size):
         raise ValueError(f"size must be an int or (height, width) >= 1, received {size!r}.")
     if not isinstance(channels, int) or channels < 1:
         raise ValueError(f"channels must be 1 (grey), 3 (colour) or more, received {channels!r}.")
@@ -165,7 +219,9 @@ def _check_arguments(size, channels, background, value_range, on_error):
     elif channels not in (1, 3):
         raise ValueError("background='keep' needs channels=1 or channels=3.")
     if value_range is not None and not (
-        len(value_range) == 2 and np.isfinite(value_range).all() and value_range[0] < value_range[1]
+        np.shape(value_range) == (2,)
+        and np.isfinite(value_range).all()
+        and value_range[0] < value_range[1]
     ):
         raise ValueError(f"value_range must be (low, high), low < high, received {value_range!r}.")
     if on_error not in ("raise", "skip"):

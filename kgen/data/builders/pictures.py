@@ -45,16 +45,13 @@ def stored_dtype(paths, channels, value_range=None):
 
 
 def _dtype_of(path, channels):
-    from PIL import Image
-
-    if channels not in (1, 3):
-        kind = _read_tiff(path).dtype
-        is_float = np.issubdtype(kind, np.floating)
-        return np.float32 if is_float else np.uint8 if kind == np.uint8 else np.uint16
-    with Image.open(path) as file:
-        if file.mode == "F":
-            return np.float32
-        return np.uint16 if file.mode.startswith("I") or _is_deep_colour(file) else np.uint8
+    with _opened(path, channels) as file:
+        if file is not None:
+            is_deep = file.mode.startswith("I") or _is_deep_colour(file)
+            return np.float32 if file.mode == "F" else np.uint16 if is_deep else np.uint8
+    kind = _read_tiff(path).dtype
+    is_float = np.issubdtype(kind, np.floating)
+    return np.float32 if is_float else np.uint8 if kind == np.uint8 else np.uint16
 
 
 def _is_deep_colour(file):
@@ -86,10 +83,10 @@ def read(path, *, size, channels, background, value_range, dtype):
     """
     from PIL import Image, ImageOps
 
-    with Image.open(path) if channels in (1, 3) else contextlib.nullcontext() as file:
+    with _opened(path, channels) as file:
         if file is None:
             values = _read_tiff(path)
-            if values.shape[2] != channels:
+            if values.shape[2] != channels and (channels not in (1, 3) or values.shape[2] > 4):
                 raise ValueError(f"it has {values.shape[2]} channels, not {channels}")
         elif _is_deep_colour(file):
             values = _read_deep_colour(path, file.format)
@@ -112,6 +109,21 @@ def read(path, *, size, channels, background, value_range, dtype):
     if dtype == np.float32:
         return values
     return np.round(values.astype(np.float64) * top_level(dtype, value_range)).astype(dtype)
+
+
+def _opened(path, channels):
+    """The file as Pillow opens it, or a context of None for a TIFF that it does not know."""
+    from PIL import Image, UnidentifiedImageError
+
+    if channels not in (1, 3):
+        return contextlib.nullcontext()
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        is_tiff = os.fspath(path).lower().endswith((".tif", ".tiff"))
+        if not is_tiff or not os.path.getsize(path) or importlib.util.find_spec("tifffile") is None:
+            raise
+        return contextlib.nullcontext()
 
 
 def top_level(dtype, value_range=None):
