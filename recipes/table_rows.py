@@ -75,6 +75,10 @@ def _probes(supervised=False):
 _FASHION = "--dataset=fashion_mnist --flip --stem_strides=2"
 _FEW = f"{_FASHION} --epochs=2 --supervised_steps=0"
 _CIFAR = "--dataset=image_folder/size=32,source=cifar10_jpeg --flip --stem_strides=2"
+_COLOUR_FID = (
+    "FID **{frechet_distance:.1f}** +- {frechet_distance.standard_deviation:.1f} on features of "
+    f"its own classifier, floor {_FLOOR}; {_QUALITY}"
+)
 
 ROWS = [
     Row(
@@ -327,5 +331,13 @@ ROWS = [
         "Chen et al. 2020",
         "CIFAR-10, JPEG copy",
         _probes(),
+    ),
+    Row(
+        "dcgan_emoji",
+        "dcgan",
+        "--dataset=emoji --width=32 --epochs=90",
+        "Radford et al. 2016",
+        "emoji, colour, 32 x 32",
+        _COLOUR_FID,
     ),
 ]

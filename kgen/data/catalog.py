@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import os
 import pathlib
+import re
 import socket
 import urllib.request
 import warnings
@@ -74,6 +75,8 @@ def find_builder(name, data_dir=None):
             f"'{base}' needs its folder: '{base}/source=/path/to/folder', or a builder such as "
             "kgen.data.builders.ImageFolder(source=folder, size=64)."
         )
+    if base == "image_folder":
+        return builders.ImageFolder(**_folder_options(name), data_dir=data_dir)
     with quiet_warnings():
         builder = tfds.builder(name, data_dir=data_dir)
         if base == "fashion_mnist" and not builder.is_prepared() and _has_local_fashion_mnist():
@@ -108,6 +111,33 @@ def _of_folder(name, data_dir):
     if any("-ubyte" in file.name for file in folder.iterdir()):
         return builders.IdxImages(source=folder, data_dir=data_dir)
     return builders.ImageFolder(source=folder, data_dir=data_dir)
+
+
+def _folder_options(name):
+    """The arguments in "image_folder/size=16x24,value_range=0:4095,splits=a+b,source=/a, b"."""
+    readers = dict(
+        size=lambda text: tuple(map(int, text.split("x"))) if "x" in text else int(text),
+        channels=int,
+        background=str,
+        value_range=lambda text: tuple(map(float, text.split(":"))),
+        on_error=str,
+        splits=lambda text: tuple(filter(None, text.split("+"))),
+        source=str,
+    )
+    text = name.partition("/")[2]
+    # A comma in a path is no end of it.
+    parts = re.split(rf",(?=(?:{'|'.join(readers)})=)", text)
+    options = dict(part.partition("=")[::2] for part in parts)
+    unknown = sorted(set(options) - set(readers))
+    try:
+        if unknown:
+            raise ValueError(f"no option {', '.join(unknown)}")
+        return {key: readers[key](value) for key, value in options.items()}
+    except ValueError as error:
+        raise ValueError(
+            f"'{name}' cannot be read ({error}). Its options are {', '.join(readers)}, such as "
+            "'image_folder/size=64x96,value_range=0:4095,splits=train+val,source=/my/photos'."
+        ) from None
 
 
 def _resizing(builder):

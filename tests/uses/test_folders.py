@@ -259,3 +259,18 @@ def test_arguments(folder, build, arguments, message):
     write(folder / "a.png")
     with pytest.raises(ValueError, match=message):
         build(**arguments)
+
+
+def test_options_in_a_name(folder, tmp_path):
+    place = folder / "a, b"
+    for path in ("fold1/cat/a.png", "fold2/cat/b.png"):
+        write(place / path)
+    name = f"image_folder/size=16x24,splits=fold1+fold2,background=black,source={place}"
+    summary = kgen.data.info(name, data_dir=str(tmp_path / "tfds"))
+    assert summary.image_shape == (16, 24, 3) and list(summary.num_examples) == ["fold1", "fold2"]
+    name = f"image_folder/value_range=0:255,source={place},splits=,size=8"
+    summary = kgen.data.info(name, data_dir=str(tmp_path / "tfds"))
+    assert summary.image_shape == (8, 8, 3) and summary.class_names == ("fold1", "fold2")
+    for text in ("sizes=3", "size=big", "value_range=0"):
+        with pytest.raises(ValueError, match="cannot be read|value_range must be"):
+            kgen.data.info(f"image_folder/{text},source={place}")
