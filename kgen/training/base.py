@@ -322,7 +322,7 @@ class BaseModel(keras.Model):
 
     def predict_step(self, data):
         """The model's `call` on the x of `data`."""
-        x, _, _ = data.unpack(data)
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self(x, training=False)
 
     def fit(self, x=None, y=None, batch_size=None, epochs=1, **kwargs):
