@@ -76,6 +76,11 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
         checks.output_shape("discriminator", discriminator, (1,), "it gives one logit")
         checks.warn_of_bounded_logits("discriminator", discriminator)
 
+    @property
+    def sample_spec(self):
+        """The spec of what `sample` gives: means."""
+        return self.data_spec.of_means()
+
     @classmethod
     def for_images(
         cls,

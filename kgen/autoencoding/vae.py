@@ -76,6 +76,11 @@ class VAE(EvidenceBound, Sampling, Reconstruction, Interpolation, ObjectiveModel
         )
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
 
+    @property
+    def sample_spec(self):
+        """The spec of what `sample` gives: means."""
+        return self.data_spec.of_means()
+
     @classmethod
     def for_images(
         cls,

@@ -54,7 +54,7 @@ def find_builder(name, data_dir=None):
             raise ValueError("Give data_dir to the builder, not beside it.")
         return _resizing(name) if isinstance(name, tfds.ImageFolder) else name
     if isinstance(name, os.PathLike):
-        name = os.fspath(name)
+        return _of_folder(os.fspath(name), data_dir)
     if not isinstance(name, str) or not name:
         raise ValueError(f"Expected the name of a data set or a TFDS builder, received {name!r}.")
     if _is_path(name):

@@ -82,6 +82,9 @@ def fingerprint(config):
         for name, value in without_folders(config).items()
         if not described[name]["may_change"]
     }
+    if "dataset" in values:
+        # Whole: two folders of one name are two data sets.
+        values["dataset"] = config.dataset
     return json.dumps(values, sort_keys=True)
 
 

@@ -55,9 +55,12 @@ def info(config):
 
 
 def data_name(config):
-    """What protocols call the configured data: a name, or a folder's, and the levels if set."""
+    """What protocols call the configured data: a name, or a folder's, the levels if set, and what
+    stands in for the split `test` where there is none."""
     name = info(config).name
-    return f"{name} in {config.levels} levels" if config.levels else name
+    name = f"{name} in {config.levels} levels" if config.levels else name
+    measured = split_of(config, config.test_split)
+    return name if measured == config.test_split else f"{name}, '{measured}' in place of 'test'"
 
 
 def load(config, split, *, shuffle=False, binarize="none", **arguments):

@@ -44,6 +44,10 @@ class Images(Spec):
         draws = np.random.default_rng(seed).integers(0, levels, size=self._size(count))
         return (draws / (levels - 1)).astype("float32")
 
+    def of_means(self):
+        """Images of any intensities."""
+        return Images(self.shape)
+
     def quantity(self):
         """Intensities in [0, 1]."""
         meaning = "pixels, channels last: 0 is black, 1 the full intensity"
@@ -74,6 +78,10 @@ class Clips(Spec):
         """Clips of black and white pixels."""
         draws = np.random.default_rng(seed).integers(0, 2, size=self._size(count))
         return draws.astype("float32")
+
+    def of_means(self):
+        """Images of any intensities."""
+        return Images(self.shape)
 
     def quantity(self):
         """Intensities in [0, 1]."""

@@ -49,6 +49,10 @@ class Spec:
         """The `tf.TensorSpec` of a batch of any size."""
         return tf.TensorSpec((None, *self.shape), self.dtype, name=name)
 
+    def of_means(self):
+        """The spec of means of such values, which lie between the levels of images on levels."""
+        return self
+
     def quantity(self):
         """What the entries mean: `kgen.quantities.Quantity`."""
         return Quantity(self.noun)

@@ -38,7 +38,7 @@ class Decoding:
         decode = Endpoint(
             lambda *rows: {spec.noun: tf.cast(self._decode_rows(*rows), tf.float32)},
             {self.latent_name: self.latent_spec, **self._decode_inputs()},
-            {spec.noun: spec},
+            {spec.noun: spec.of_means()},
         )
         return {"decode": decode, **super().endpoints()}
 
@@ -100,7 +100,9 @@ class Interpolation(Decoding):
             return {spec.noun: tf.cast(point, tf.float32)}
 
         inputs = {"start": self.latent_spec, "end": self.latent_spec, "weight": specs.Values()}
-        served = Endpoint(interpolate, {**inputs, **self._decode_inputs()}, {spec.noun: spec})
+        served = Endpoint(
+            interpolate, {**inputs, **self._decode_inputs()}, {spec.noun: spec.of_means()}
+        )
         endpoints = super().endpoints()
         return {"decode": endpoints.pop("decode"), "interpolate": served, **endpoints}
 

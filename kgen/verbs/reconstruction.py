@@ -41,7 +41,7 @@ class Reconstruction:
         reconstruct = Endpoint(
             lambda *rows: {spec.noun: tf.cast(self._reconstruct_rows(*rows), tf.float32)},
             {spec.noun: spec, **self._reconstruct_inputs()},
-            {spec.noun: spec},
+            {spec.noun: spec.of_means()},
         )
         return {"encode": encode, **super().endpoints(), "reconstruct": reconstruct}
 

@@ -71,7 +71,7 @@ def visible_files(root):
         if path.is_file():
             files.append(path)
             continue
-        for entry in sorted(path.iterdir()):
+        for entry in sorted(path.iterdir()) if path.is_dir() else ():
             if not entry.name.startswith(".") and entry.name != "__MACOSX":
                 (links if entry.is_symlink() else waiting).append(entry)
     return sorted(files), sorted(left_out)

@@ -67,7 +67,7 @@ class ImageFolder(FolderBuilder):
         size = (size, size) if isinstance(size, int) else size
         splits = (splits,) if isinstance(splits, str) else splits
         _check_arguments(size, channels, background, value_range, on_error)
-        size = tuple(size)
+        size, value_range = tuple(size), None if value_range is None else tuple(value_range)
         self._on_error = on_error
         folder = existing_folder(source)
         found, self._links = visible_files(folder)
@@ -110,6 +110,8 @@ class ImageFolder(FolderBuilder):
         )
         settings = (size, channels, background, value_range, on_error, splits)
         super().__init__(folder, paths, settings, **kwargs)
+        for message in self._remarks():
+            warnings.warn(f"{self.folder}: {message}", stacklevel=2)
 
     def _info(self):
         return tfds.core.DatasetInfo(
@@ -120,8 +122,6 @@ class ImageFolder(FolderBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        for message in self._remarks():
-            warnings.warn(f"{self.folder}: {message}", stacklevel=2)
         self._brightest = 0
         self._damaged, last = [], list(self._files)[-1]
         return {

@@ -10,6 +10,7 @@ import os
 import numpy as np
 
 # What Pillow knows by its ending and cannot draw without other programs, or at all.
+_EIGHT_BITS = (".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp")
 _NOT_DRAWN = ("BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF")
 
 
@@ -23,14 +24,15 @@ def suffixes():
 
 
 def stored_dtype(paths, channels, value_range=None):
-    """The dtype that holds every level of pictures, looking at some of them: NumPy's scalar type.
+    """The dtype that holds every level of pictures: NumPy's scalar type.
 
-    uint8, uint16 for 16-bit pictures, float32 for those of floats or of 32-bit integers with a
-    range beyond 16 bits.
+    uint8, uint16 for 16-bit pictures, float32 for those of floats or of integers with a range
+    beyond 16 bits. The headers of all files are read, but of those whose format has 8 bits.
     """
     found = {np.uint8}
-    step = max(1, len(paths) // 100)
-    for path in paths[::step]:
+    for path in paths:
+        if channels in (1, 3) and path.suffix.lower() in _EIGHT_BITS:
+            continue
         try:
             found.add(_dtype_of(path, channels))
         except Exception:  # damaged: whoever reads it says so
@@ -44,6 +46,7 @@ def stored_dtype(paths, channels, value_range=None):
     return np.uint8 if span < 256 else np.uint16 if span < 65536 else np.float32
 
 
+@functools.cache
 def _dtype_of(path, channels):
     with _opened(path, channels) as file:
         if file is not None:
@@ -89,9 +92,11 @@ def read(path, *, size, channels, background, value_range, dtype):
             if values.shape[2] != channels and (channels not in (1, 3) or values.shape[2] > 4):
                 raise ValueError(f"it has {values.shape[2]} channels, not {channels}")
         elif _is_deep_colour(file):
-            values = _read_deep_colour(path, file.format)
+            values = _read_deep_colour(path, file)
         elif file.mode == "F" or file.mode.startswith("I"):
             values = np.asarray(ImageOps.exif_transpose(file))[..., None]
+            if _is_negative(file):
+                values = np.iinfo(np.uint16).max - values
         else:
             image = ImageOps.exif_transpose(file)
             if value_range is None and dtype == np.uint8:
@@ -102,7 +107,6 @@ def read(path, *, size, channels, background, value_range, dtype):
             alpha = "A" if image.has_transparency_data else ""
             values = np.asarray(image.convert(("L" if grey else "RGB") + alpha))
             values = values.reshape(*values.shape[:2], -1)
-    _check_depth(values.dtype, value_range, dtype)
     low, high = value_range or _own_range(values.dtype)
     values = _to_unit(values, low, high, channels, background)
     values = np.clip(_fit(values, size), 0.0, 1.0)
@@ -111,19 +115,35 @@ def read(path, *, size, channels, background, value_range, dtype):
     return np.round(values.astype(np.float64) * top_level(dtype, value_range)).astype(dtype)
 
 
+@contextlib.contextmanager
 def _opened(path, channels):
-    """The file as Pillow opens it, or a context of None for a TIFF that it does not know."""
+    """The file as Pillow opens it, or None for a TIFF that it does not know."""
     from PIL import Image, UnidentifiedImageError
 
-    if channels not in (1, 3):
-        return contextlib.nullcontext()
-    try:
-        return Image.open(path)
-    except UnidentifiedImageError:
-        is_tiff = os.fspath(path).lower().endswith((".tif", ".tiff"))
-        if not is_tiff or not os.path.getsize(path) or importlib.util.find_spec("tifffile") is None:
-            raise
-        return contextlib.nullcontext()
+    # Not by its path: Pillow then maps some TIFFs into memory, and turns them wrongly.
+    with contextlib.ExitStack() as stack:
+        file = None
+        if channels in (1, 3):
+            stream = stack.enter_context(open(path, "rb"))
+            try:
+                file = stack.enter_context(Image.open(stream))
+            except UnidentifiedImageError:
+                is_tiff = os.fspath(path).lower().endswith((".tif", ".tiff"))
+                can_read = is_tiff and importlib.util.find_spec("tifffile") is not None
+                if not can_read or not os.path.getsize(path):
+                    raise
+        yield file
+
+
+def _upright(values, orientation):
+    """Turns an array as a mark of orientation, 1 to 8, says."""
+    if orientation in (5, 6, 7, 8):
+        values = values.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        values = values[::-1]
+    if orientation in (2, 3, 6, 7):
+        values = values[:, ::-1]
+    return values
 
 
 def top_level(dtype, value_range=None):
@@ -131,18 +151,6 @@ def top_level(dtype, value_range=None):
     if dtype == np.float32:
         return None
     return np.iinfo(dtype).max if value_range is None else int(value_range[1] - value_range[0])
-
-
-def _check_depth(kind, value_range, dtype):
-    """Refuse a picture that is deeper than what is stored, which would lose levels."""
-    is_float = np.issubdtype(kind, np.floating)
-    is_lost = dtype == np.uint8 and kind != np.uint8 and value_range is None
-    if is_lost or (is_float and dtype != np.float32):
-        what = "floats" if is_float else f"{8 * kind.itemsize} bits"
-        raise ValueError(
-            f"it holds {what}, deeper than the pictures that were looked at first; "
-            "value_range=(low, high), such as (0, 65535) or (0.0, 1.0), keeps the levels of all"
-        )
 
 
 def _own_range(kind):
@@ -203,12 +211,19 @@ def _fit(values, size):
     return np.stack([np.asarray(fit(plane)) for plane in planes], axis=2)
 
 
-def _read_deep_colour(path, format):
-    if format != "PNG":
+def _is_negative(file):
+    """Whether 0 is white in a 16-bit grey TIFF, which Pillow does not look at."""
+    is_tiff = file.format == "TIFF" and file.mode.startswith("I;16")
+    return is_tiff and file.tag_v2.get(262) == 0
+
+
+def _read_deep_colour(path, file):
+    if file.format != "PNG":
         return _read_tiff(path)
     import tensorflow as tf
 
-    return tf.io.decode_png(tf.io.read_file(os.fspath(path)), dtype=tf.uint16).numpy()
+    values = tf.io.decode_png(tf.io.read_file(os.fspath(path)), dtype=tf.uint16).numpy()
+    return _upright(values, file.getexif().get(0x0112, 1))
 
 
 def _read_tiff(path):
@@ -216,8 +231,13 @@ def _read_tiff(path):
         raise ImportError("TIFF of this kind needs tifffile: pip install kgen[tiff]")
     import tifffile
 
-    values = tifffile.imread(path, key=0)
-    return values[..., None] if values.ndim == 2 else values
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        values, tag = page.asarray(), page.tags.get(274)
+        if page.photometric == 0 and np.issubdtype(values.dtype, np.integer):
+            values = np.iinfo(values.dtype).max - values
+    values = values[..., None] if values.ndim == 2 else values
+    return _upright(values, 1 if tag is None else int(tag.value))
 
 
 def read_all(paths, read_one):
