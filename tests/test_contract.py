@@ -69,7 +69,7 @@ def check_what_moved(case, model, before):
         assert moved or any(part in variable.path for part in case.still), variable.path
     for variable in model.non_trainable_variables:
         moved = np.abs(variable.numpy() - before[variable.path]).max() > 0
-        follows = any(part in variable.path for part in (*case.follows, "steps"))
+        follows = any(part in variable.path for part in (*case.follows, "steps", "started"))
         assert moved == follows, variable.path
 
 

@@ -344,17 +344,17 @@ def test_results_name_a_folder_and_not_where_it_lies(dataset, kept):
 @pytest.mark.parametrize(
     ("folders", "flags", "counts", "said"),
     [
-        (("train",), {}, (18, 2), "'train[:90%]' trains"),
-        (("train", "val"), {}, (20, 20), "measured is 'validation'"),
-        (("train", "test"), {}, (20, 20), ""),
-        (("train", "val"), dict(test_split="val[:50%]"), (20, 10), ""),
+        (("train",), {}, (72, 8), "'train[:90%]' trains"),
+        (("train", "val"), {}, (80, 80), "measured is 'validation'"),
+        (("train", "test"), {}, (80, 80), ""),
+        (("train", "val"), dict(test_split="val[:50%]"), (80, 40), ""),
     ],
 )
 def test_a_folder_without_test_images(folders, flags, counts, said, tmp_path, capsys):
     for folder in folders:
         for name in ("cat", "dog"):
             (tmp_path / "photos" / folder / name).mkdir(parents=True)
-            for row in range(10):
+            for row in range(40):
                 Image.new("L", (8, 8)).save(tmp_path / "photos" / folder / name / f"{row}.png")
     _, config = tiny(
         "gan",
