@@ -340,4 +340,12 @@ ROWS = [
         "emoji, colour, 32 x 32",
         _COLOUR_FID,
     ),
+    Row(
+        "gated_pixelcnn_emoji",
+        "gated_pixelcnn",
+        "--dataset=emoji/size=16 --levels=8 --filters=48 --epochs=20",
+        _OORD,
+        "emoji, colour, 16 x 16, 8 levels",
+        _BOLD_EXACT + ", given the category",
+    ),
 ]
