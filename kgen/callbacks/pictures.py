@@ -15,8 +15,8 @@ class PictureLogger(keras.callbacks.Callback):
 
     Files count epochs from 1, as the lines that `fit` prints: the picture after "Epoch 3/10" is
     `<log_dir>/<name>-0003.png`. In TensorBoard it has step 2, as Keras' own callback counts the
-    losses beside it. For runs that
-    resume exactly, let the functions draw with fixed seeds (`kgen.plots` does).
+    losses beside it. For runs that resume exactly, let the functions draw with fixed seeds
+    (`kgen.plots` does).
 
     Args:
         log_dir: Folder of the files and of the TensorBoard events.

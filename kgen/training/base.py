@@ -341,7 +341,11 @@ class BaseModel(keras.Model):
             self.steps.assign(inner._iterations)
             self._steps_are_due = False
         y, given = data.as_array(y), kwargs.get("sample_weight")
-        if kwargs.get("class_weight") is not None and y is None and hasattr(x, "shape"):
+        if (
+            kwargs.get("class_weight") is not None
+            and y is None
+            and not isinstance(x, (tf.data.Dataset, keras.utils.PyDataset, types.GeneratorType))
+        ):
             raise ValueError("class_weight weighs examples by their labels: give them as y.")
         if given is not None:
             kwargs["sample_weight"] = given = data.as_array(given)

@@ -71,9 +71,10 @@ def _check_parts(model, values, targets, *, several_classes):
 
 
 def unpack(batch):
-    """The x, y and weights of a batch as Keras hands it on; y is None where it is `stand_in`'s."""
+    """The x, y and weights of a batch; y is None where `with_stand_in` made it."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-    is_stand_in = len(getattr(y, "shape", ())) == 2 and y.shape[1] == 0
+    shape = tf.TensorShape(getattr(y, "shape", None))
+    is_stand_in = shape.rank == 2 and shape[1] == 0
     return x, None if is_stand_in else y, sample_weight
 
 

@@ -59,7 +59,7 @@ def test_splits_are_no_classes(folder, build, train, other, split):
     ("paths", "message"),
     [
         (["train/a.png", "cat/b.png"], r"train is a split, but cat is not .*cat: 1, train: 1"),
-        (["train/a.png", "test/a.png", "b.png"], "are splits, but files beside them is not"),
+        (["train/a.png", "test/a.png", "b.png"], "are splits, but files beside them are not"),
         (["val/a.png", "dev/b.png"], "dev, val .* would be one split, 'validation'"),
         (
             ["cat/train/a.png", "cat/val/b.png", "dog/train/c.png"],
@@ -274,3 +274,14 @@ def test_options_in_a_name(folder, tmp_path):
     for text in ("sizes=3", "size=big", "value_range=0"):
         with pytest.raises(ValueError, match="cannot be read|value_range must be"):
             kgen.data.info(f"image_folder/{text},source={place}")
+
+
+def test_a_configuration_of_ones_own_is_not_cleaned_up(folder, build, tmp_path):
+    import tensorflow_datasets as tfds
+
+    write(folder / "a.png")
+    for size in (4, 8):
+        config = tfds.core.BuilderConfig(name=f"mine_{size}")
+        kgen.data.info(build(size=size, config=config))
+    kept = {path.name for path in (tmp_path / "tfds" / "image_folder").iterdir()}
+    assert kept == {"mine_4", "mine_8"}

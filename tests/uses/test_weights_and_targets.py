@@ -191,3 +191,21 @@ def test_targets_that_a_model_does_not_use_are_refused():
         autoencoder.fit(images(), images()[:, :2], verbose=0)
     batches = tf.data.Dataset.from_tensor_slices((images(), images(seed=1))).batch(8)
     assert np.isfinite(autoencoder.fit(batches, verbose=0).history["loss"]).all()
+
+
+def test_class_weights_of_pairs_without_labels():
+    model = kgen.SimCLR.for_images(SHAPE)
+    model.compile()
+    with pytest.raises(ValueError, match="class_weight weighs examples by their labels"):
+        model.fit(((images(), images()),), class_weight={0: 1.0}, verbose=0)
+
+
+def test_a_y_of_unknown_rank_is_a_y():
+    from kgen.training.data import unpack
+
+    @tf.function(input_signature=[tf.TensorSpec(None)])
+    def has_y(y):
+        return unpack((tf.zeros((2, 3)), y))[1] is not None
+
+    assert has_y(tf.zeros((2, 0)))
+    assert unpack((np.zeros((2, 3)), np.zeros((2, 0)), np.ones(2)))[1] is None

@@ -29,6 +29,7 @@ class FolderBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def __init__(self, folder, files, settings, **kwargs):
         self.folder = folder
+        self._has_own_config = "config" not in kwargs
         kwargs.setdefault("config", config_of(folder, files, settings))
         with quiet_warnings():
             super().__init__(**kwargs)
@@ -36,6 +37,8 @@ class FolderBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def download_and_prepare(self, **kwargs):
         """Prepare the data set, then delete the copies of earlier states of the folder."""
         super().download_and_prepare(**kwargs)
+        if not self._has_own_config:
+            return
         own = pathlib.Path(self.data_dir).parent
         for other in own.parent.glob(f"{own.name.rpartition('_')[0]}_*"):
             if other != own:
@@ -118,9 +121,9 @@ def find_splits(folder, files, names=None):
             f"Of the folders in {folder}, {', '.join(sorted(splits))} "
             f"{'are splits' if len(splits) > 1 else 'is a split'}, but "
             f"{', '.join(top or 'files beside them' for top in others)} "
-            f"{'are' if len(others) > 1 else 'is'} not (pictures by folder: {seen}). Move all "
-            "classes into splits, or none; or say with splits=('train', 'val') which folders are "
-            "splits, and with splits=() that all are classes."
+            f"{'are' if len(others) > 1 or not others[0] else 'is'} not "
+            f"(pictures by folder: {seen}). Move all classes into splits, or none; or say with "
+            "splits=('train', 'val') which folders are splits, and with splits=() that all are classes."
         )
     twice = [name for name, count in collections.Counter(splits.values()).items() if count > 1]
     if twice:
