@@ -123,7 +123,8 @@ def find_splits(folder, files, names=None):
             f"{', '.join(top or 'files beside them' for top in others)} "
             f"{'are' if len(others) > 1 or not others[0] else 'is'} not "
             f"(pictures by folder: {seen}). Move all classes into splits, or none; or say with "
-            "splits=('train', 'val') which folders are splits, and with splits=() that all are classes."
+            "splits=('train', 'val') which folders are splits, and with splits=() that all are "
+            "classes."
         )
     twice = [name for name, count in collections.Counter(splits.values()).items() if count > 1]
     if twice:
