@@ -79,10 +79,6 @@ class Clips(Spec):
         draws = np.random.default_rng(seed).integers(0, 2, size=self._size(count))
         return draws.astype("float32")
 
-    def of_means(self):
-        """Images of any intensities."""
-        return Images(self.shape)
-
     def quantity(self):
         """Intensities in [0, 1]."""
         return Quantity("pixels of frames, channels last: 0 is black, 1 full intensity", **SHARE)
