@@ -2,11 +2,13 @@
 
     python recipes/vae.py
     python recipes/vae.py --dataset=fashion_mnist --epochs=20
+    python recipes/vae.py --network=tanh --latent_dim=50 --num_importance_samples=5 ...  # IWAE
 
 Reference: Kingma & Welling 2014, "Auto-Encoding Variational Bayes".
 """
 
 import dataclasses
+import functools
 
 import kgen
 from kgen import checks, evaluation, experiment, heads, networks, plots
@@ -18,7 +20,10 @@ class Config(experiment.Flags):
     """The flags beside those of every recipe, and defaults of these."""
 
     binarize: str = option("none", "none, threshold, fixed, or dynamic (drawn anew each epoch)")
-    network: str = option("convolutional", "convolutional, dense or residual")
+    network: str = option(
+        "convolutional",
+        "convolutional, dense, residual, or tanh: two layers of 200 units each way (Burda et al.)",
+    )
     latent_dim: int = option(16, "size of the latent vector; 2 also draws the latent manifold")
     likelihood: str = option(
         "discretized_logistic",
@@ -34,6 +39,7 @@ class Config(experiment.Flags):
     batch_size: int = 128
     epochs: int = 100
     learning_rate: float = option(1e-3, "Adam's")
+    cosine_decay: bool = option(False, "let the learning rate fall to 0 along a cosine")
     bound_samples: int = option(
         100, "samples of the importance-weighted bound on the test images", may_change=True
     )
@@ -42,10 +48,15 @@ class Config(experiment.Flags):
 
 TINY = Config(network="dense", latent_dim=2, epochs=1, bound_samples=4, batch_size=500)
 
+_BURDA = dict(hidden_units=(200, 200), activation="tanh")
 NETWORKS = {
     "convolutional": (networks.convolutional_encoder, networks.convolutional_decoder),
     "dense": (networks.dense_encoder, networks.dense_decoder),
     "residual": (networks.residual_encoder, networks.residual_decoder),
+    "tanh": (
+        functools.partial(networks.dense_encoder, **_BURDA),
+        functools.partial(networks.dense_decoder, **_BURDA),
+    ),
 }
 
 
@@ -90,7 +101,10 @@ def main(config):
     test = experiment.load(config, config.test_split, binarize=config.binarize)
     with strategy.scope():
         model = build(config)
-        model.compile(kgen.optimizers.Adam(config.learning_rate))
+        rate = config.learning_rate
+        if config.cosine_decay:
+            rate = experiment.cosine_decay(config, train)
+        model.compile(kgen.optimizers.Adam(rate))
     images = next(iter(test))
     pictures = {
         "samples": lambda model: plots.sample_grid(model, seed=config.seed),

@@ -33,6 +33,7 @@ LIKE = {
     "exemplar": "simclr",
     "made": "gated_pixelcnn",
     "moco": "simclr",
+    "nade": "gated_pixelcnn",
     "pixel_rnn": "gated_pixelcnn",
     "pixel_vae": "vae",
     "pixelcnn": "gated_pixelcnn",

@@ -1,6 +1,5 @@
 """What the bases of all models share: saving, `steps`, noise, hooks, checks, running means."""
 
-import inspect
 import types
 import weakref
 
@@ -11,9 +10,10 @@ from kgen import checks, specs
 from kgen.training import data
 from kgen.training.divergence import DivergenceGuard
 from kgen.training.hooks import Hooks
+from kgen.training.saving import SavedByArguments, check_arguments_are_kept
 
 
-class BaseModel(keras.Model):
+class BaseModel(SavedByArguments, keras.Model):
     """Configuration, compilation, seeds, running means and input checks of every kgen model.
 
     A subclass of any kgen model may add layers, weights and metrics in its constructor. A
@@ -52,7 +52,7 @@ class BaseModel(keras.Model):
                 aggregation="only_first_replica",
             )
         self._steps_are_due = False
-        self._last_data = None
+        self._last_data = lambda: None
         self._trackers = {}
         # The networks hold all variables and arrive built: Keras need not call the model for them,
         # and a subclass can go on adding its own.
@@ -70,82 +70,10 @@ class BaseModel(keras.Model):
         """
         return {}
 
-    # Saving.
-
-    def save(self, filepath, *arguments, **kwargs):
-        """Keras' `save` to a `.keras` file.
-
-        Raises:
-            ValueError: for `.h5` and `.hdf5`, from which it could not be read back.
-        """
-        if str(filepath).endswith((".h5", ".hdf5")):
-            raise ValueError(
-                f"{type(self).__name__} cannot be read back from HDF5: save to a file that ends in "
-                f".keras, received '{filepath}'. save_weights takes '.weights.h5'."
-            )
-        super().save(filepath, *arguments, **kwargs)
-
-    def get_config(self):
-        """Every constructor argument, read from the attribute of the same name."""
-        names = [name for name in _argument_names(type(self)) if name != "name"]
-        config = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
-        return {**config, "name": self.name, "seed": self.seed, "dtype": self._dtype_config()}
-
-    def _dtype_config(self):
-        return keras.saving.serialize_keras_object(self.dtype_policy)
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """The inverse of `get_config`."""
-        arguments = {
-            name: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
-            for name, value in config.items()
-        }
-        return cls(**arguments)
-
-    def save_own_variables(self, store):
-        """Write the model's own variables, `steps` under its name."""
-        for index, variable in enumerate(self._numbered_variables()):
-            store[str(index)] = variable
-        for name, variable in self._named_variables().items():
-            store[name] = variable
-
-    def load_own_variables(self, store):
-        """Read what `save_own_variables` wrote; files of kgen 0.1 have no `steps`.
-
-        Raises:
-            ValueError: if the file holds another number of variables.
-        """
-        variables = self._numbered_variables()
-        numbered = [key for key in store.keys() if key.isdigit()]
-        if len(numbered) != len(variables):
-            raise ValueError(
-                f"{type(self).__name__} has {len(variables)} variables of its own, the file has "
-                f"{len(numbered)}: it is of another configuration."
-            )
-        for index, variable in enumerate(variables):
-            variable.assign(store[str(index)])
-        self._steps_are_due = "steps" not in store.keys()
-        for name, variable in self._named_variables().items():
-            if name in store.keys():
-                variable.assign(store[name][()])
-        if self._started is not None and "started" not in store.keys():
-            self._started.assign(int(self.steps.numpy()) > 0)
-
-    def _named_variables(self):
-        """What a file may lack: the counter of steps, and sums of an epoch under way."""
-        started = {} if self._started is None else {"started": self._started}
-        return {"steps": self.steps, **started}
-
-    def _numbered_variables(self):
-        own = [*self._trainable_variables, *self._non_trainable_variables]
-        named = {id(variable) for variable in self._named_variables().values()}
-        return [variable for variable in own if id(variable) not in named]
-
     # Compilation.
 
     def _compile(self, arguments, optimizers, *, jit_compile, steps_per_execution, run_eagerly):
-        _check_arguments_are_kept(self)
+        check_arguments_are_kept(self)
         _check_layers_are_built(self)
         self._compile_arguments = arguments
         jit_compile = self._choose_jit(jit_compile, steps_per_execution)
@@ -181,16 +109,6 @@ class BaseModel(keras.Model):
                     "read a variable of another device. Use jit_compile='auto' or False."
                 )
         return jit_compile
-
-    def get_compile_config(self):
-        """The arguments of `compile`, serialized."""
-        if not self.compiled:
-            return {}
-        return keras.saving.serialize_keras_object(self._compile_arguments)
-
-    def compile_from_config(self, config):
-        """Compile with what `get_compile_config` returned."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
 
     # Hooks. A subclass of a kgen model calls super(), which may move averages or sums there.
 
@@ -341,30 +259,19 @@ class BaseModel(keras.Model):
             self.steps.assign(inner._iterations)
             self._steps_are_due = False
         y, given = data.as_array(y), kwargs.get("sample_weight")
-        if (
-            kwargs.get("class_weight") is not None
-            and y is None
-            and not isinstance(x, (tf.data.Dataset, keras.utils.PyDataset, types.GeneratorType))
-        ):
-            raise ValueError("class_weight weighs examples by their labels: give them as y.")
+        data.check_class_weight(x, y, kwargs.get("class_weight"))
         if given is not None:
             kwargs["sample_weight"] = given = data.as_array(given)
         wants_batch = self._started is not None and not int(self._started.numpy())
         batch = None
-        is_new = not isinstance(x, tf.data.Dataset) or (
-            self._last_data is None or self._last_data() is not x
-        )
-        if is_new or wants_batch:
-            first, x = data.see_first(x)
-            is_batch = first is not x
-            seen = data.unpack(first) if is_batch else (x, y)
-            batch = data.check(self, *seen[:2], batch_size=batch_size, is_batch=is_batch)
+        if wants_batch or not isinstance(x, tf.data.Dataset) or self._last_data() is not x:
+            batch, x = data.first_batch(self, x, y, batch_size=batch_size)
         if isinstance(x, tf.data.Dataset):
             self._last_data = weakref.ref(x)
         if kwargs.get("validation_data") is not None:
             size = kwargs.get("validation_batch_size") or batch_size
             kwargs["validation_data"] = data.check_validation(self, kwargs["validation_data"], size)
-        self._check_strategy(x, batch_size)
+        data.check_replicas(self, x, batch_size)
         if wants_batch and batch is None:
             raise ValueError(
                 f"{type(self).__name__} starts from a batch of its data, but none can be looked at "
@@ -386,11 +293,8 @@ class BaseModel(keras.Model):
         """Keras' `evaluate`: means of the terms, in nats per example where they are likelihoods."""
         if "_use_cached_eval_dataset" not in kwargs:
             y = data.as_array(y)
-            first, x = data.see_first(x)
-            is_batch = first is not x
-            seen = data.unpack(first) if is_batch else (x, y)
             size = kwargs.get("batch_size")
-            data.check(self, *seen[:2], batch_size=size, is_batch=is_batch, training=False)
+            _, x = data.first_batch(self, x, y, batch_size=size, training=False)
             if kwargs.get("sample_weight") is not None:
                 kwargs["sample_weight"] = data.as_array(kwargs["sample_weight"])
                 y = data.with_stand_in(x, y, kwargs["sample_weight"])
@@ -405,58 +309,6 @@ class BaseModel(keras.Model):
         # Under a strategy, Keras averages the replicas' shares of the first batch to learn their
         # shape, which fails where the shares differ in size. There is nothing left to build.
         pass
-
-    def _check_strategy(self, x, batch_size):
-        replicas = self.distribute_strategy.num_replicas_in_sync
-        if replicas == 1:
-            return
-        if self.compiled and self.steps_per_execution > 1:
-            raise ValueError(
-                "steps_per_execution > 1 does not work with several replicas. "
-                f"Received steps_per_execution={self.steps_per_execution}: use 1."
-            )
-        array = x[0] if isinstance(x, (tuple, list)) else x
-        if hasattr(array, "shape"):
-            count = len(array)
-            left_over = count % (batch_size or 32)
-            if 0 < left_over < replicas:
-                raise ValueError(
-                    f"The last batch has {left_over} of {count} images, too few for {replicas} "
-                    "replicas: one would get none. Leave them out, or choose another batch_size."
-                )
-
-
-def _argument_names(cls):
-    """The named arguments of the constructor, and of those that its **kwargs reach."""
-    names = []
-    for parent in cls.__mro__:
-        if parent is BaseModel:
-            break
-        if "__init__" not in vars(parent):
-            continue
-        parameters = list(inspect.signature(parent.__init__).parameters.values())[1:]
-        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        names += [each.name for each in parameters if each.kind in kinds and each.name not in names]
-        if all(each.kind is not inspect.Parameter.VAR_KEYWORD for each in parameters):
-            break
-    return [name for name in names if name not in ("seed", "dtype")]
-
-
-def _check_arguments_are_kept(model):
-    """Raise ValueError for a constructor argument that saving would not find."""
-    for name in _argument_names(type(model)):
-        owner = next((each for each in type(model).__mro__ if name in vars(each)), None)
-        of_keras = owner is not None and owner.__module__.split(".")[0] == "keras"
-        if of_keras and name != "name":
-            raise ValueError(
-                f"{type(model).__name__} has an argument '{name}', which is an attribute of every "
-                "keras.Model: call it something else."
-            )
-        if not hasattr(model, name):
-            raise ValueError(
-                f"{type(model).__name__} does not keep its argument '{name}': it could be neither "
-                f"saved nor loaded. Write self.{name} = {name} in the constructor."
-            )
 
 
 def _check_layers_are_built(model):

@@ -48,6 +48,46 @@ def check(model, x, y=None, *, batch_size=None, is_batch=False, training=True):
     return keras.tree.map_structure(lambda part: None if part is None else part[:size], batch)
 
 
+def first_batch(model, x, y, *, batch_size=None, training=True):
+    """Check the data that `fit` or `evaluate` was given; see `check`.
+
+    Returns:
+        The first batch `(x, y)`, or None, and the x to go on with: of a generator, one of all.
+    """
+    first, x = _see_first(x)
+    is_batch = first is not x
+    seen = unpack(first)[:2] if is_batch else (x, y)
+    return check(model, *seen, batch_size=batch_size, is_batch=is_batch, training=training), x
+
+
+def check_replicas(model, x, batch_size):
+    """Raise ValueError for what several replicas cannot train on."""
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    if replicas == 1:
+        return
+    if model.compiled and model.steps_per_execution > 1:
+        raise ValueError(
+            "steps_per_execution > 1 does not work with several replicas. "
+            f"Received steps_per_execution={model.steps_per_execution}: use 1."
+        )
+    array = x[0] if isinstance(x, (tuple, list)) else x
+    if hasattr(array, "shape"):
+        count = len(array)
+        left_over = count % (batch_size or 32)
+        if 0 < left_over < replicas:
+            raise ValueError(
+                f"The last batch has {left_over} of {count} images, too few for {replicas} "
+                "replicas: one would get none. Leave them out, or choose another batch_size."
+            )
+
+
+def check_class_weight(x, y, class_weight):
+    """Raise ValueError for weights of classes where no label can be seen to come."""
+    brings_labels = isinstance(x, (tf.data.Dataset, keras.utils.PyDataset, types.GeneratorType))
+    if class_weight is not None and y is None and not brings_labels:
+        raise ValueError("class_weight weighs examples by their labels: give them as y.")
+
+
 def _check_parts(model, values, targets, *, several_classes):
     x_spec, y_spec = specs.x_and_y(model.data_spec)
     found = _matched(model, "x", x_spec, values, _hint(x_spec, y_spec, values, targets))
@@ -121,7 +161,7 @@ def check_validation(model, data, batch_size=None):
     return (x, y) if sample_weight is None else (x, y, sample_weight)
 
 
-def see_first(x):
+def _see_first(x):
     """A generator's first batch and a generator of all; of anything else, itself twice."""
     if not isinstance(x, types.GeneratorType):
         return x, x
@@ -218,5 +258,5 @@ def _check_unused(model, targets):
         )
     if not getattr(model, "_said_labels_are_ignored", False):
         model._said_labels_are_ignored = True
-        # Beyond `_check_parts`, `check` and `fit`, to the caller's line.
-        warnings.warn(f"{name} learns without labels: those given are not used.", stacklevel=5)
+        # Beyond `_check_parts`, `check`, `first_batch` and `fit`, to the caller's line.
+        warnings.warn(f"{name} learns without labels: those given are not used.", stacklevel=6)

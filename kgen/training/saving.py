@@ -1,0 +1,128 @@
+"""Saving: a model's configuration is its constructor's arguments, kept under their own names."""
+
+import functools
+import inspect
+
+import keras
+
+
+class SavedByArguments:
+    """Promise: what the constructor got and what the model learned is in its `.keras` file.
+
+    A model keeps each argument as the attribute of the same name; `steps` and what else a file may
+    lack is in `_named_variables`.
+    """
+
+    def save(self, filepath, *arguments, **kwargs):
+        """Keras' `save` to a `.keras` file.
+
+        Raises:
+            ValueError: for `.h5` and `.hdf5`, from which it could not be read back.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"{type(self).__name__} cannot be read back from HDF5: save to a file that ends in "
+                f".keras, received '{filepath}'. save_weights takes '.weights.h5'."
+            )
+        super().save(filepath, *arguments, **kwargs)
+
+    def get_config(self):
+        """Every constructor argument, read from the attribute of the same name."""
+        names = [name for name in argument_names(type(self)) if name != "name"]
+        config = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
+        return {**config, "name": self.name, "seed": self.seed, "dtype": self._dtype_config()}
+
+    def _dtype_config(self):
+        return keras.saving.serialize_keras_object(self.dtype_policy)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The inverse of `get_config`."""
+        arguments = {
+            name: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+            for name, value in config.items()
+        }
+        return cls(**arguments)
+
+    def save_own_variables(self, store):
+        """Write the model's own variables, `steps` under its name."""
+        for index, variable in enumerate(self._numbered_variables()):
+            store[str(index)] = variable
+        for name, variable in self._named_variables().items():
+            store[name] = variable
+
+    def load_own_variables(self, store):
+        """Read what `save_own_variables` wrote; files of kgen 0.1 have no `steps`.
+
+        Raises:
+            ValueError: if the file holds another number of variables.
+        """
+        variables = self._numbered_variables()
+        numbered = [key for key in store.keys() if key.isdigit()]
+        if len(numbered) != len(variables):
+            raise ValueError(
+                f"{type(self).__name__} has {len(variables)} variables of its own, the file has "
+                f"{len(numbered)}: it is of another configuration."
+            )
+        for index, variable in enumerate(variables):
+            variable.assign(store[str(index)])
+        self._steps_are_due = "steps" not in store.keys()
+        for name, variable in self._named_variables().items():
+            if name in store.keys():
+                variable.assign(store[name][()])
+        if self._started is not None and "started" not in store.keys():
+            self._started.assign(int(self.steps.numpy()) > 0)
+
+    def _named_variables(self):
+        """What a file may lack: the counter of steps, and sums of an epoch under way."""
+        started = {} if self._started is None else {"started": self._started}
+        return {"steps": self.steps, **started}
+
+    def _numbered_variables(self):
+        own = [*self._trainable_variables, *self._non_trainable_variables]
+        named = {id(variable) for variable in self._named_variables().values()}
+        return [variable for variable in own if id(variable) not in named]
+
+    def get_compile_config(self):
+        """The arguments of `compile`, serialized."""
+        if not self.compiled:
+            return {}
+        return keras.saving.serialize_keras_object(self._compile_arguments)
+
+    def compile_from_config(self, config):
+        """Compile with what `get_compile_config` returned."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+
+@functools.cache
+def argument_names(cls):
+    """The named arguments of the constructor, and of those that its **kwargs reach."""
+    names = []
+    for parent in cls.__mro__:
+        if parent is SavedByArguments:
+            break
+        if "__init__" not in vars(parent):
+            continue
+        parameters = list(inspect.signature(parent.__init__).parameters.values())[1:]
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        names += [each.name for each in parameters if each.kind in kinds and each.name not in names]
+        if all(each.kind is not inspect.Parameter.VAR_KEYWORD for each in parameters):
+            break
+    return tuple(name for name in names if name not in ("seed", "dtype"))
+
+
+def check_arguments_are_kept(model):
+    """Raise ValueError for a constructor argument that saving would not find."""
+    for name in argument_names(type(model)):
+        owner = next((each for each in type(model).__mro__ if name in vars(each)), None)
+        of_keras = owner is not None and owner.__module__.split(".")[0] == "keras"
+        if of_keras and name != "name":
+            raise ValueError(
+                f"{type(model).__name__} has an argument '{name}', which is an attribute of every "
+                "keras.Model: call it something else."
+            )
+        if not hasattr(model, name):
+            raise ValueError(
+                f"{type(model).__name__} does not keep its argument '{name}': it could be neither "
+                f"saved nor loaded. Write self.{name} = {name} in the constructor."
+            )
