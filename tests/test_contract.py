@@ -13,6 +13,7 @@ from replicas import two_replicas
 from verbs import contracts
 
 import kgen
+from kgen.training.hyperparameters import Hyperparameter, hyperparameters
 
 
 def choose(names):
@@ -35,8 +36,23 @@ def variables(model):
     return {variable.path: variable.numpy() for variable in model.variables}
 
 
+@pytest.fixture
+def read_as_variables(monkeypatch):
+    """The names of the hyperparameters that compiled functions have read."""
+    names, get = set(), Hyperparameter.__get__
+
+    def spy(self, model, owner=None):
+        value = get(self, model, owner)
+        if tf.is_tensor(value):
+            names.add(self.name)
+        return value
+
+    monkeypatch.setattr(Hyperparameter, "__get__", spy)
+    return names
+
+
 @every_case
-def test_contract(case, tmp_path):
+def test_contract(case, read_as_variables, tmp_path):
     model = compiled(case)
     data = examples(model)
     before = variables(model)
@@ -49,6 +65,13 @@ def test_contract(case, tmp_path):
     assert int(model.steps) == 4
     check_what_moved(case, model, before)
     assert all(int(optimizer.iterations.numpy()) >= 4 for optimizer in optimizers(model))
+
+    if not isinstance(model, kgen.StatisticsModel) and "iwae" not in case.name:
+        numbers = {name for name in hyperparameters(model) if f"_{name}_variable" in vars(model)}
+        # A weight of no penalty; a beta that the warm-up's variable carries.
+        numbers -= {"penalty_weight"} if getattr(model, "penalty", True) is None else set()
+        numbers -= {"beta"} if hasattr(model, "kl_weight") else set()
+        assert numbers <= read_as_variables, "a new value would not count in the compiled step"
 
     results = model.evaluate(*data, verbose=0, return_dict=True)
     assert results == model.evaluate(*data, verbose=0, return_dict=True)

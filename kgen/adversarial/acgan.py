@@ -13,6 +13,7 @@ from kgen.losses.reconstruction import per_example
 from kgen.networks import dcgan_discriminator, dcgan_generator, label_conditioned_generator
 from kgen.training import AdversarialModel
 from kgen.training.game import without_updates
+from kgen.training.hyperparameters import Hyperparameter
 
 # Batch normalization's moving means mix real and generated images, and `classify` would use them.
 _LAYER_NORMALIZED = functools.partial(dcgan_discriminator, normalization="layer")
@@ -49,6 +50,8 @@ class ACGAN(LatentGeneration, AdversarialModel):
         Odena et al. 2017, "Conditional Image Synthesis with Auxiliary Classifier GANs", eq. 2-3.
     """
 
+    class_weight = Hyperparameter(checks.at_least, 0.0)
+
     terms = (
         "real_logits",
         "fake_logits",
@@ -75,7 +78,7 @@ class ACGAN(LatentGeneration, AdversarialModel):
         self.num_classes = checks.num_classes(num_classes)
         latent_dim, image_shape = _check_players(generator, discriminator, num_classes)
         self._set_generator(generator, latent_dim, image_shape, ema_decay)
-        self.class_weight = checks.at_least("class_weight", class_weight, 0.0)
+        self.class_weight = class_weight
         self.generator_loss = generator_loss
         self.discriminator_loss = discriminator_loss
 

@@ -10,6 +10,7 @@ from kgen.losses.reconstruction import absolute_error
 from kgen.networks import convolutional_decoder, convolutional_encoder, dcgan_generator
 from kgen.training import AdversarialModel
 from kgen.training.game import without_updates
+from kgen.training.hyperparameters import Hyperparameter
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -48,6 +49,9 @@ class BEGAN(LatentGeneration, AdversarialModel):
         sections 3.4 and 3.4.1.
     """
 
+    diversity_ratio = Hyperparameter(checks.probability)
+    proportional_gain = Hyperparameter(checks.at_least, 0.0)
+
     terms = ("real_error", "fake_error", "convergence", "fake_weight")
 
     def __init__(
@@ -66,8 +70,8 @@ class BEGAN(LatentGeneration, AdversarialModel):
         self._set_generator(generator, latent_dim, image_shape, ema_decay)
         why = "it is an autoencoder and reconstructs its input"
         checks.output_shape("discriminator", discriminator, self.image_shape, why)
-        self.diversity_ratio = checks.probability("diversity_ratio", diversity_ratio)
-        self.proportional_gain = checks.at_least("proportional_gain", proportional_gain, 0.0)
+        self.diversity_ratio = diversity_ratio
+        self.proportional_gain = proportional_gain
         # Without autocast: half precision has no room for a gain of 0.001.
         self.fake_weight = self.add_weight(
             name="fake_weight",

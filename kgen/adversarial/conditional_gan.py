@@ -22,6 +22,7 @@ from kgen.networks import (
 )
 from kgen.training import AdversarialModel
 from kgen.training.game import without_updates
+from kgen.training.hyperparameters import Hyperparameter
 
 _FEATURES = functools.partial(dcgan_discriminator, output_dim=128, normalization=None)
 
@@ -59,6 +60,8 @@ class ConditionalGAN(LatentGeneration, AdversarialModel):
         2018, "cGANs with Projection Discriminator", eq. 3.
     """
 
+    penalty_weight = Hyperparameter(checks.at_least, 0.0)
+
     terms = ("real_logits", "fake_logits")
 
     def __init__(
@@ -86,7 +89,7 @@ class ConditionalGAN(LatentGeneration, AdversarialModel):
         self.generator_loss = generator_loss
         self.discriminator_loss = discriminator_loss
         self.penalty = penalty
-        self.penalty_weight = checks.at_least("penalty_weight", penalty_weight, 0.0)
+        self.penalty_weight = penalty_weight
 
     @classmethod
     def for_images(

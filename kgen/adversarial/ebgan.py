@@ -11,6 +11,7 @@ from kgen.losses.reconstruction import squared_error
 from kgen.networks import convolutional_decoder, convolutional_encoder, dcgan_generator
 from kgen.training import AdversarialModel
 from kgen.training.game import without_updates
+from kgen.training.hyperparameters import Hyperparameter
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -44,6 +45,9 @@ class EBGAN(LatentGeneration, AdversarialModel):
         (the autoencoder) and 2.4 (the pull-away term).
     """
 
+    margin = Hyperparameter(checks.positive_number)
+    pull_away_weight = Hyperparameter(checks.at_least, 0.0)
+
     terms = ("real_energy", "fake_energy", "pull_away")
 
     def __init__(
@@ -65,8 +69,8 @@ class EBGAN(LatentGeneration, AdversarialModel):
         checks.output_shape("encoder", encoder, decoder.input_shape[1:], "the decoder takes these")
         why = "it reconstructs what the encoder takes"
         checks.output_shape("decoder", decoder, self.image_shape, why)
-        self.margin = checks.positive_number("margin", margin)
-        self.pull_away_weight = checks.at_least("pull_away_weight", pull_away_weight, 0.0)
+        self.margin = margin
+        self.pull_away_weight = pull_away_weight
 
     @classmethod
     def for_images(

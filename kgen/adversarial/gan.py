@@ -17,6 +17,7 @@ from kgen.losses import adversarial as losses
 from kgen.losses.reconstruction import per_example
 from kgen.training import AdversarialModel
 from kgen.training.game import without_updates
+from kgen.training.hyperparameters import Hyperparameter
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -62,6 +63,9 @@ class GAN(TwoNetworks, AdversarialModel):
     Reference: Goodfellow et al. 2014, "Generative Adversarial Nets", eq. 1 and Algorithm 1.
     """
 
+    penalty_weight = Hyperparameter(checks.at_least, 0.0)
+    consensus_weight = Hyperparameter(checks.at_least, 0.0, absent=0.0)
+
     terms = ("real_logits", "fake_logits")
 
     def __init__(
@@ -96,8 +100,8 @@ class GAN(TwoNetworks, AdversarialModel):
         self.generator_loss = generator_loss
         self.discriminator_loss = discriminator_loss
         self.penalty = penalty
-        self.penalty_weight = checks.at_least("penalty_weight", penalty_weight, 0.0)
-        self.consensus_weight = checks.at_least("consensus_weight", consensus_weight, 0.0)
+        self.penalty_weight = penalty_weight
+        self.consensus_weight = consensus_weight
         self.unrolled_steps = checks.integer_at_least("unrolled_steps", unrolled_steps, 0)
         if unrolled_steps and consensus_weight:
             raise ValueError(
@@ -142,7 +146,7 @@ class GAN(TwoNetworks, AdversarialModel):
         return self.penalty(critic, x, fake, seed=self.noise_seed(training, salt=1))
 
     def _with_consensus(self, terms, x, latents, training):
-        if not self.consensus_weight:
+        if "consensus" not in self.terms:
             return terms
         consensus = self._consensus(x, latents, training)
         loss = terms["loss"] + (self.consensus_weight * consensus if training else 0.0)

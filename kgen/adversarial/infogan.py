@@ -16,6 +16,7 @@ from kgen.networks import dcgan_discriminator, dcgan_generator
 from kgen.seeds import sample_rows, seed_rows
 from kgen.training import AdversarialModel
 from kgen.training.game import without_updates
+from kgen.training.hyperparameters import Hyperparameter
 from kgen.verbs.decoding import linear_interpolation, spherical_interpolation
 
 tfd = tfp.distributions
@@ -66,6 +67,9 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         Generative Adversarial Nets", eq. 4-6.
     """
 
+    information_weight = Hyperparameter(checks.at_least, 0.0)
+    continuous_weight = Hyperparameter(checks.at_least, 0.0)
+
     terms = ("real_logits", "fake_logits", "mutual_information", "category_information")
 
     def __init__(
@@ -95,8 +99,8 @@ class InfoGAN(LatentGeneration, AdversarialModel):
                 f"noise_dim + {num_categories} categories + {continuous_dim} continuous codes with "
                 "noise_dim at least 1."
             )
-        self.information_weight = checks.at_least("information_weight", information_weight, 0.0)
-        self.continuous_weight = checks.at_least("continuous_weight", continuous_weight, 0.0)
+        self.information_weight = information_weight
+        self.continuous_weight = continuous_weight
         self.generator_loss = generator_loss
         self.discriminator_loss = discriminator_loss
 

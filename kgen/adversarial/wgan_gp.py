@@ -17,6 +17,7 @@ from kgen.losses.penalties import gradient_penalty
 from kgen.networks import dcgan_discriminator
 from kgen.training import AdversarialModel
 from kgen.training.game import without_updates
+from kgen.training.hyperparameters import Hyperparameter
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -50,6 +51,8 @@ class WGANGP(TwoNetworks, AdversarialModel):
         Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", eq. 3 and Algorithm 1.
     """
 
+    penalty_weight = Hyperparameter(checks.at_least, 0.0)
+
     terms = ("wasserstein", "gradient_penalty")
     default_discriminator = functools.partial(dcgan_discriminator, normalization="layer")
 
@@ -71,7 +74,7 @@ class WGANGP(TwoNetworks, AdversarialModel):
         _check_no_batch_normalization(discriminator)
         warn_of_second_derivatives(discriminator)
         self.penalty = penalty
-        self.penalty_weight = checks.at_least("penalty_weight", penalty_weight, 0.0)
+        self.penalty_weight = penalty_weight
 
     def discriminator_objective(self, x, y=None, training=False):
         """`loss`, `wasserstein`, `gradient_penalty`, each float32 `(batch,)`."""

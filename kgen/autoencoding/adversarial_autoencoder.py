@@ -11,6 +11,7 @@ from kgen.losses.adversarial import (
 from kgen.networks import convolutional_decoder, convolutional_encoder, dense_discriminator
 from kgen.seeds import sample_rows
 from kgen.training import AdversarialModel
+from kgen.training.hyperparameters import Hyperparameter
 from kgen.verbs import Interpolation, Reconstruction, Sampling
 from kgen.verbs.reconstruction import mean_image
 
@@ -40,6 +41,8 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
 
     Reference: Makhzani et al. 2015, "Adversarial Autoencoders", section 2.
     """
+
+    adversarial_weight = Hyperparameter(checks.at_least, 0.0)
 
     terms = ("reconstruction", "adversarial")
 
@@ -71,7 +74,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
                 "of: use one without trainable weights, or trainable=False. Received "
                 f"{type(self.prior).__name__}."
             )
-        self.adversarial_weight = checks.at_least("adversarial_weight", adversarial_weight, 0.0)
+        self.adversarial_weight = adversarial_weight
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
         checks.output_shape("discriminator", discriminator, (1,), "it gives one logit")
         checks.warn_of_bounded_logits("discriminator", discriminator)

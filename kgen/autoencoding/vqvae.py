@@ -9,6 +9,7 @@ from kgen.losses import variational as losses
 from kgen.networks import convolutional_feature_decoder, convolutional_feature_encoder
 from kgen.quantities import Quantity
 from kgen.training import ObjectiveModel
+from kgen.training.hyperparameters import Hyperparameter
 from kgen.verbs import Decoding, Reconstruction
 from kgen.verbs.reconstruction import mean_image
 
@@ -39,6 +40,8 @@ class VQVAE(Reconstruction, Decoding, ObjectiveModel):
     codebook's update of appendix A.1.
     """
 
+    beta = Hyperparameter(checks.at_least, 0.0)
+
     terms = ("loss", "reconstruction", "commitment", "perplexity")
     latent_name = "codes"
 
@@ -48,7 +51,7 @@ class VQVAE(Reconstruction, Decoding, ObjectiveModel):
         self.decoder = checks.network("decoder", decoder)
         self.quantizer = quantizer
         self.likelihood = likelihood or heads.Normal(scale=0.1)
-        self.beta = checks.at_least("beta", beta, 0.0)
+        self.beta = beta
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
         self.data_spec = specs.Images(self.image_shape, self.likelihood.required_levels)
         self.code_shape = tuple(encoder.output_shape[1:-1])

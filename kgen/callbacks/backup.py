@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from kgen.callbacks.chief import is_chief
 from kgen.files import replace_atomically
+from kgen.training.hyperparameters import hyperparameters
 
 
 class BackupAndRestore(keras.callbacks.Callback):
@@ -25,8 +26,9 @@ class BackupAndRestore(keras.callbacks.Callback):
     Here one file holds it all and takes the place of the last one in a single rename. A run that is
     killed at any moment, even while it writes, loses at most the epoch under way and repeats none.
     Restored are the model's variables (the state of its random generators among them), those of
-    every optimizer that is an attribute of the model (learning rates too), the number of the next
-    epoch, and the `History` that `fit` returns.
+    every optimizer that is an attribute of the model (learning rates too), its hyperparameters that
+    may change, the number of the next epoch, and the `History` that `fit` returns. With `verbose`,
+    `fit` says from where it resumes.
 
     A resumed run ends with the weights of an uninterrupted one if the data of epoch n depends on n
     and a seed alone, which `steps_per_epoch` ends: Keras then keeps one iterator over all epochs.
@@ -129,6 +131,7 @@ class BackupAndRestore(keras.callbacks.Callback):
             "epoch": epoch,
             "fingerprint": self.fingerprint,
             "history": self._records,
+            "hyperparameters": hyperparameters(self.model),
             "build_config": self.model.get_build_config(),
             "variables": [_signature(variable) for variable in variables],
         }
@@ -167,8 +170,12 @@ class BackupAndRestore(keras.callbacks.Callback):
             for index, variable in enumerate(variables):
                 with archive.open(f"{index}.npy") as member:
                     variable.assign(_read_array(member, variable.dtype))
+        for name, value in state.get("hyperparameters", {}).items():
+            setattr(self.model, name, value)
         self._records = state["history"]
         self.model._initial_epoch = state["epoch"]
+        if self.params.get("verbose"):
+            print(f"Resuming after epoch {state['epoch']} from {self.path}.")
 
     def _build(self, build_config):
         model = self.model

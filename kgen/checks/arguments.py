@@ -5,7 +5,12 @@ import tensorflow as tf
 
 
 def at_least(name, value, minimum):
-    """Return `value`, or raise ValueError if it is not a number of at least `minimum`."""
+    """Return `value`, or raise ValueError if it is not a number of at least `minimum`.
+
+    A tensor of a compiled function passes: its value is not known yet.
+    """
+    if _is_symbolic(value):
+        return value
     if not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
         raise ValueError(f"{name} must be a number, received {value!r}.")
     if not minimum <= value < float("inf"):
@@ -14,12 +19,21 @@ def at_least(name, value, minimum):
 
 
 def positive_number(name, value):
-    """Returns `value` as a float, or raises ValueError if it is not finite and above 0."""
+    """Returns `value` as a float, or raises ValueError if it is not finite and above 0.
+
+    A tensor of a compiled function passes: its value is not known yet.
+    """
+    if _is_symbolic(value):
+        return value
     if not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
         raise ValueError(f"{name} must be a number, received {value!r}.")
     if not 0.0 < value < float("inf"):
         raise ValueError(f"{name} must be a finite number above 0, received {value!r}.")
     return float(value)
+
+
+def _is_symbolic(value):
+    return isinstance(value, tf.Tensor) and not hasattr(value, "numpy")
 
 
 def positive_integer(name, value):

@@ -11,6 +11,7 @@ from kgen import checks, specs
 from kgen.endpoints import Endpoint
 from kgen.seeds import sample_rows
 from kgen.training import StatisticsModel
+from kgen.training.hyperparameters import Hyperparameter
 from kgen.verbs import Density, Sampling
 
 tfd = tfp.distributions
@@ -57,6 +58,8 @@ class GaussianMixture(Density, Sampling, StatisticsModel):
     Vassilvitskii 2007, "k-means++: The Advantages of Careful Seeding", section 2.2.
     """
 
+    regularization = Hyperparameter(checks.at_least, 0.0)
+
     terms = ("loss",)
 
     def __init__(
@@ -75,7 +78,7 @@ class GaussianMixture(Density, Sampling, StatisticsModel):
         if covariance not in ("full", "diagonal"):
             raise ValueError(f"covariance must be 'full' or 'diagonal', received {covariance!r}.")
         self.covariance = covariance
-        self.regularization = checks.at_least("regularization", regularization, 0.0)
+        self.regularization = regularization
         self.initial_means = initial_means
         if initial_means is not None:
             self.initial_means = np.asarray(initial_means, np.float64).tolist()

@@ -9,6 +9,7 @@ from kgen.losses import contrastive as losses
 from kgen.networks import projection_head
 from kgen.replicas import gather
 from kgen.training import ObjectiveModel
+from kgen.training.hyperparameters import Hyperparameter
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -36,12 +37,14 @@ class BarlowTwins(TwoViews, ObjectiveModel):
     Redundancy Reduction", eq. 1 and 2.
     """
 
+    weight = Hyperparameter(checks.at_least, 0.0)
+
     default_projection_dim = 256
 
     def __init__(self, encoder, projector, *, weight=5e-3, **kwargs):
         super().__init__(**kwargs)
         self._set_parts(encoder, projector)
-        self.weight = checks.at_least("weight", weight, 0.0)
+        self.weight = weight
 
     @staticmethod
     def default_projector(embedding_dim, projection_dim):

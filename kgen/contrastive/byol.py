@@ -9,6 +9,7 @@ from kgen.contrastive.parts.views import TwoViews
 from kgen.losses import contrastive as losses
 from kgen.networks import prediction_head
 from kgen.training import ObjectiveModel
+from kgen.training.hyperparameters import Hyperparameter
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -38,11 +39,13 @@ class BYOL(TwoViews, ObjectiveModel):
     Learning", eq. 1 and 2.
     """
 
+    ema_decay = Hyperparameter(checks.probability)
+
     def __init__(self, encoder, projector, predictor, *, ema_decay=0.99, **kwargs):
         super().__init__(**kwargs)
         self._set_parts(encoder, projector)
         self.predictor = checks.predictor(predictor, projector)
-        self.ema_decay = checks.probability("ema_decay", ema_decay)
+        self.ema_decay = ema_decay
         self._target_encoder = AveragedWeights(self, encoder, "target_encoder")
         self._target_projector = AveragedWeights(self, projector, "target_projector")
 

@@ -9,6 +9,7 @@ from kgen.losses import contrastive as losses
 from kgen.networks import cpc_context, patch_encoder
 from kgen.replicas import first_row, gather
 from kgen.training import ObjectiveModel
+from kgen.training.hyperparameters import Hyperparameter
 from kgen.verbs import Projection
 from kgen.verbs.representation import normalized
 
@@ -47,6 +48,8 @@ class CPC(Projection, ObjectiveModel):
     Coding", eq. 3 and 4, section 3.2. The paper has t = 1 and augments each patch by itself.
     """
 
+    temperature = Hyperparameter(checks.positive_number)
+
     def __init__(
         self, encoder, context, image_shape, *, stride, num_steps=2, temperature=1.0, **kwargs
     ):
@@ -56,7 +59,7 @@ class CPC(Projection, ObjectiveModel):
         self.data_spec = self.image_spec
         self.stride = checks.positive_integer("stride", stride)
         self.num_steps = checks.positive_integer("num_steps", num_steps)
-        self.temperature = checks.positive_number("temperature", temperature)
+        self.temperature = temperature
         self.context = _checked_context(context, self._grid())
         input_dim, dim = context.output_shape[-1], encoder.output_shape[-1]
         self.prediction_kernels = [

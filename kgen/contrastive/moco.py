@@ -9,6 +9,7 @@ from kgen.contrastive.parts.views import TwoViews
 from kgen.losses import contrastive as losses
 from kgen.replicas import gather
 from kgen.training import ObjectiveModel
+from kgen.training.hyperparameters import Hyperparameter
 from kgen.verbs.representation import normalized
 
 
@@ -45,6 +46,9 @@ class MoCo(TwoViews, ObjectiveModel):
     Baselines with Momentum Contrastive Learning".
     """
 
+    ema_decay = Hyperparameter(checks.probability)
+    temperature = Hyperparameter(checks.positive_number)
+
     def __init__(
         self,
         encoder,
@@ -58,8 +62,8 @@ class MoCo(TwoViews, ObjectiveModel):
         super().__init__(**kwargs)
         self._set_parts(encoder, projector)
         self.queue_size = checks.positive_integer("queue_size", queue_size)
-        self.ema_decay = checks.probability("ema_decay", ema_decay)
-        self.temperature = checks.positive_number("temperature", temperature)
+        self.ema_decay = ema_decay
+        self.temperature = temperature
         self._key_encoder = AveragedWeights(self, encoder, "key_encoder")
         self._key_projector = AveragedWeights(self, projector, "key_projector")
         dim = projector.output_shape[-1]

@@ -8,6 +8,7 @@ from kgen.contrastive.parts.views import Projected
 from kgen.losses import contrastive as losses
 from kgen.replicas import gather
 from kgen.training import ObjectiveModel
+from kgen.training.hyperparameters import Hyperparameter
 from kgen.verbs.representation import normalized
 
 
@@ -38,6 +39,9 @@ class NPID(Projected, ObjectiveModel):
     Discrimination", eq. 2 and section 3.1.
     """
 
+    bank_momentum = Hyperparameter(checks.probability)
+    temperature = Hyperparameter(checks.positive_number)
+
     def __init__(
         self, encoder, projector, num_instances, *, bank_momentum=0.5, temperature=0.07, **kwargs
     ):
@@ -46,8 +50,8 @@ class NPID(Projected, ObjectiveModel):
         self.num_instances = checks.integer_at_least("num_instances", num_instances, 2)
         numbers = specs.Labels(num_instances, meaning="number of each image")
         self.data_spec = (self.image_spec, numbers)
-        self.bank_momentum = checks.probability("bank_momentum", bank_momentum)
-        self.temperature = checks.positive_number("temperature", temperature)
+        self.bank_momentum = bank_momentum
+        self.temperature = temperature
         self.bank = self.add_weight(
             name="bank",
             shape=(num_instances, projector.output_shape[-1]),

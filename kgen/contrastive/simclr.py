@@ -7,6 +7,7 @@ from kgen.contrastive.parts.views import TwoViews
 from kgen.losses import contrastive as losses
 from kgen.replicas import first_row, gather
 from kgen.training import ObjectiveModel
+from kgen.training.hyperparameters import Hyperparameter
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -34,10 +35,12 @@ class SimCLR(TwoViews, ObjectiveModel):
     of Visual Representations", eq. 1 and algorithm 1.
     """
 
+    temperature = Hyperparameter(checks.positive_number)
+
     def __init__(self, encoder, projector, *, temperature=0.5, **kwargs):
         super().__init__(**kwargs)
         self._set_parts(encoder, projector)
-        self.temperature = checks.positive_number("temperature", temperature)
+        self.temperature = temperature
 
     def objective(self, x, y=None, training=False):
         """NT-Xent in nats, the mean over both views of an image."""

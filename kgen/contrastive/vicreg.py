@@ -8,6 +8,7 @@ from kgen.losses import contrastive as losses
 from kgen.networks import projection_head
 from kgen.replicas import gather
 from kgen.training import ObjectiveModel
+from kgen.training.hyperparameters import Hyperparameter
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -37,6 +38,10 @@ class VICReg(TwoViews, ObjectiveModel):
     for Self-Supervised Learning", eq. 1-6.
     """
 
+    invariance_weight = Hyperparameter(checks.at_least, 0.0)
+    variance_weight = Hyperparameter(checks.at_least, 0.0)
+    covariance_weight = Hyperparameter(checks.at_least, 0.0)
+
     terms = ("loss", "invariance", "variance", "covariance")
 
     default_projection_dim = 256
@@ -53,9 +58,9 @@ class VICReg(TwoViews, ObjectiveModel):
     ):
         super().__init__(**kwargs)
         self._set_parts(encoder, projector)
-        self.invariance_weight = checks.at_least("invariance_weight", invariance_weight, 0.0)
-        self.variance_weight = checks.at_least("variance_weight", variance_weight, 0.0)
-        self.covariance_weight = checks.at_least("covariance_weight", covariance_weight, 0.0)
+        self.invariance_weight = invariance_weight
+        self.variance_weight = variance_weight
+        self.covariance_weight = covariance_weight
 
     @staticmethod
     def default_projector(embedding_dim, projection_dim):

@@ -10,7 +10,7 @@ from kgen import checks, specs
 from kgen.training import data
 from kgen.training.divergence import DivergenceGuard
 from kgen.training.hooks import Hooks
-from kgen.training.saving import SavedByArguments, check_arguments_are_kept
+from kgen.training.saving import SavedByArguments, check_arguments_are_kept, check_may_change
 
 
 class BaseModel(SavedByArguments, keras.Model):
@@ -57,6 +57,10 @@ class BaseModel(SavedByArguments, keras.Model):
         # The networks hold all variables and arrive built: Keras need not call the model for them,
         # and a subclass can go on adding its own.
         self.built = True
+
+    def __setattr__(self, name, value):
+        check_may_change(self, name, value)
+        super().__setattr__(name, value)
 
     @property
     def predict_spec(self):
@@ -143,6 +147,9 @@ class BaseModel(SavedByArguments, keras.Model):
 
     def after_training(self):
         """Hook: called when `fit` ends."""
+
+    def hyperparameter_changes(self, name, before, now):
+        """Hook: called before a `Hyperparameter` gets another number; a ValueError refuses it."""
 
     def check_batch(self, x, y, *, size, count, training):
         """Hook: refuse what this model alone cannot train on, by a ValueError.

@@ -5,6 +5,10 @@ import inspect
 
 import keras
 
+from kgen.training.hyperparameters import Hyperparameter
+
+_PLAIN = (int, float, str, tuple)
+
 
 class SavedByArguments:
     """Promise: what the constructor got and what the model learned is in its `.keras` file.
@@ -126,3 +130,23 @@ def check_arguments_are_kept(model):
                 f"{type(model).__name__} does not keep its argument '{name}': it could be neither "
                 f"saved nor loaded. Write self.{name} = {name} in the constructor."
             )
+
+
+def check_may_change(model, name, value):
+    """Raise ValueError for another value of an argument that the compiled step holds as it was."""
+    if "_compile_arguments" not in vars(model) or name not in (
+        *argument_names(type(model)),
+        "seed",
+    ):
+        return
+    if isinstance(getattr(type(model), name, None), Hyperparameter):
+        return
+    before = getattr(model, name)
+    if value is before or (isinstance(value, _PLAIN) and value == before):
+        return
+    raise ValueError(
+        f"{type(model).__name__}.{name} is built into the compiled step and cannot change from "
+        f"{before!r}. Make a model with the new value and give it these weights: "
+        f"new = {type(model).__name__}.from_config({{**model.get_config(), {name!r}: ...}}); "
+        "new.set_weights(model.get_weights())."
+    )

@@ -6,6 +6,7 @@ import tensorflow as tf
 from kgen import checks, heads, specs
 from kgen.losses import variational as losses
 from kgen.seeds import as_seed, sample_rows
+from kgen.training.hyperparameters import Hyperparameter
 
 
 class EvidenceBound:
@@ -21,7 +22,8 @@ class EvidenceBound:
     """
 
     terms = ("loss", "elbo", "reconstruction", "kl")
-    beta, free_bits = 1.0, 0.0
+    beta = Hyperparameter(checks.at_least, 0.0, default=1.0)
+    free_bits = Hyperparameter(checks.at_least, 0.0, default=0.0)
     kl_warmup_epochs, num_importance_samples = 0, 1
 
     def _set_bound(
@@ -29,8 +31,8 @@ class EvidenceBound:
     ):
         """Check and keep what the bound is made of, and what follows from it."""
         self.posterior = posterior or heads.DiagonalNormal()
-        self.beta = checks.at_least("beta", beta, 0.0)
-        self.free_bits = checks.at_least("free_bits", free_bits, 0.0)
+        self.beta = beta
+        self.free_bits = free_bits
         self.kl_warmup_epochs = checks.at_least("kl_warmup_epochs", kl_warmup_epochs, 0)
         self.num_importance_samples = checks.positive_integer(
             "num_importance_samples", num_importance_samples
@@ -68,9 +70,9 @@ class EvidenceBound:
         reconstruction = -self._log_likelihood(x, latents, training)
         kl_by_dim = losses.kl_by_dim(posterior, self.prior_distribution(), latents)
         kl = tf.reduce_sum(kl_by_dim, axis=-1)
-        bounded = kl
-        if self.free_bits:
-            bounded = tf.reduce_sum(tf.maximum(kl_by_dim, self.free_bits), axis=-1)
+        # Without free bits an estimate of the KL may be negative.
+        bound = tf.where(self.free_bits > 0.0, tf.maximum(kl_by_dim, self.free_bits), kl_by_dim)
+        bounded = tf.reduce_sum(bound, axis=-1)
         loss = reconstruction + self._current_beta(training) * bounded
         return dict(loss=loss, elbo=-reconstruction - kl, reconstruction=reconstruction, kl=kl)
 
@@ -101,6 +103,16 @@ class EvidenceBound:
         """Set the KL's weight for the epoch: `beta * min(1, epoch / kl_warmup_epochs)`."""
         if self.kl_warmup_epochs:
             self.kl_weight.assign(self.beta * min(1.0, epoch / self.kl_warmup_epochs))
+
+    def hyperparameter_changes(self, name, before, now):
+        """A new beta counts at once, also while its warm-up is under way."""
+        if name in ("beta", "free_bits") and self.num_importance_samples > 1:
+            raise ValueError(
+                f"The importance-weighted bound has no separate KL, which {name} could weigh: it "
+                f"stays {before} with num_importance_samples={self.num_importance_samples}."
+            )
+        if name == "beta" and self.kl_warmup_epochs:
+            self.kl_weight.assign(self.kl_weight * (now / before) if before else now)
 
     def prior_distribution(self):
         """p(z), a distribution of event shape `(latent_dim,)`."""

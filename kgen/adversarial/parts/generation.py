@@ -8,6 +8,7 @@ from kgen import checks, specs
 from kgen.averages import AveragedWeights
 from kgen.networks import dcgan_discriminator, dcgan_generator
 from kgen.seeds import sample_rows, seed_rows
+from kgen.training.hyperparameters import Hyperparameter
 from kgen.verbs import Discrimination, Interpolation, Sampling
 from kgen.verbs.decoding import linear_interpolation, spherical_interpolation
 
@@ -29,6 +30,8 @@ class LatentGeneration(Sampling, Interpolation, Discrimination):
     `interpolate`, `discriminate`.
     """
 
+    ema_decay = Hyperparameter(checks.probability, absent=None)
+
     num_classes = None
 
     def _set_generator(self, generator, latent_dim, image_shape, ema_decay):
@@ -42,7 +45,6 @@ class LatentGeneration(Sampling, Interpolation, Discrimination):
         self.ema_decay = ema_decay
         self.averaged_generator = None
         if ema_decay is not None:
-            checks.probability("ema_decay", ema_decay)
             self.averaged_generator = AveragedWeights(self, generator)
 
     def after_step(self):
