@@ -10,7 +10,7 @@ Reference: Mirza & Osindero 2014, "Conditional Generative Adversarial Nets"; Miy
 import dataclasses
 
 import kgen
-from kgen import evaluation, experiment, plots
+from kgen import evaluation, experiment, plots, specs
 from kgen.experiment import option
 
 
@@ -39,7 +39,7 @@ def build(config):
         raise ValueError(f"--dataset={config.dataset} has no labels to condition on.")
     return kgen.ConditionalGAN.for_images(
         info.image_shape,
-        num_classes=info.num_classes,
+        condition=specs.Labels(info.num_classes),
         latent_dim=config.latent_dim,
         seed=config.seed,
     )

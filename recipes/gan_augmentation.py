@@ -16,7 +16,7 @@ import dataclasses
 import numpy as np
 
 import kgen
-from kgen import evaluation, experiment, plots
+from kgen import evaluation, experiment, plots, specs
 from kgen.experiment import option
 
 
@@ -47,7 +47,7 @@ def build(config):
         raise ValueError(f"--dataset={config.dataset} has no labels to condition on.")
     return kgen.ConditionalGAN.for_images(
         info.image_shape,
-        num_classes=info.num_classes,
+        condition=specs.Labels(info.num_classes),
         latent_dim=config.latent_dim,
         seed=config.seed,
     )
@@ -91,7 +91,7 @@ def accuracies(model, train, test, config):
     """
     images, labels = train
     wanted = np.resize(labels, config.num_generated or len(labels))
-    generated = evaluation.draw_samples(model, len(wanted), labels=wanted, seed=config.seed)
+    generated = evaluation.draw_samples(model, len(wanted), condition=wanted, seed=config.seed)
     sources = {
         "real": (images, labels),
         "generated": (generated, wanted),
@@ -121,8 +121,8 @@ def accuracies(model, train, test, config):
 
 def class_grid(model, *, rows=8, seed=0):
     """One column per class."""
-    images = model.sample(rows * model.num_classes, seed=seed)
-    return plots.image_grid(images, columns=model.num_classes)
+    images = model.sample(rows * model.condition.num_classes, seed=seed)
+    return plots.image_grid(images, columns=model.condition.num_classes)
 
 
 def main(config):

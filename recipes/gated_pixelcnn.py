@@ -11,7 +11,7 @@ import dataclasses
 import functools
 
 import kgen
-from kgen import experiment, heads, networks, plots
+from kgen import experiment, heads, networks, plots, specs
 from kgen.experiment import option
 
 
@@ -37,7 +37,7 @@ def build(config):
     return kgen.GatedPixelCNN.for_images(
         info.image_shape,
         likelihood=heads.Categorical(num_levels),
-        num_classes=info.num_classes if config.labels else None,
+        condition=specs.Labels(info.num_classes) if config.labels else None,
         network=functools.partial(
             networks.gated_pixelcnn, filters=config.filters, num_layers=config.num_layers
         ),
@@ -58,7 +58,7 @@ def main(config):
     pictures = {
         "samples": lambda model: plots.sample_grid(model, seed=config.seed),
         "completions": lambda model: plots.completion_grid(
-            model, images[:8], labels[:8] if config.labels else None, seed=config.seed
+            model, images[:8], condition=labels[:8] if config.labels else None, seed=config.seed
         ),
     }
     seconds = {}

@@ -125,6 +125,10 @@ CASES = [
         vae(kl_warmup_epochs=2, free_bits=0.05, beta=2.0),
         follows=("kl_weight",),
     ),
+    Case(
+        "vae_of_labels_and_attributes",
+        vae(condition=(specs.Labels(3), specs.Attributes(2)), embedding_dim=2),
+    ),
     Case("iwae", vae(num_importance_samples=3)),
     Case(
         "vae_laplace",
@@ -206,6 +210,17 @@ CASES = [
             discriminator_steps=2,
         ),
     ),
+    Case(
+        "adversarial_autoencoder_of_labels",
+        lambda: kgen.AdversarialAutoencoder.for_images(
+            SHAPE,
+            condition=specs.Labels(3),
+            embedding_dim=2,
+            latent_dim=2,
+            discriminator=functools.partial(networks.dense_discriminator, hidden_units=(8,)),
+            **SMALL,
+        ),
+    ),
     Case("gan", lambda: kgen.GAN.for_images(SHAPE, latent_dim=2, **dcgan()), follows=FOLLOWS),
     Case(
         "gan_minimax_unrolled",
@@ -264,7 +279,7 @@ CASES = [
         "conditional_gan",
         lambda: kgen.ConditionalGAN.for_images(
             SHAPE,
-            num_classes=3,
+            condition=specs.Labels(3),
             latent_dim=2,
             embedding_dim=2,
             generator=dcgan()["generator"],
@@ -275,15 +290,40 @@ CASES = [
         follows=(*FOLLOWS, "/u"),
     ),
     Case(
+        "wgan_gp_of_attributes",
+        lambda: kgen.WGANGP.for_images(
+            SHAPE,
+            condition=specs.Attributes(2),
+            embedding_dim=2,
+            latent_dim=2,
+            discriminator_steps=2,
+            **DENSE_PLAYERS,
+        ),
+        still=("dense_4/bias",),
+        follows=AVERAGES,
+    ),
+    Case(
         "acgan",
         lambda: kgen.ACGAN.for_images(
-            SHAPE, num_classes=3, latent_dim=2, embedding_dim=2, **READERS
+            SHAPE, condition=specs.Labels(3), latent_dim=2, embedding_dim=2, **READERS
         ),
         follows=FOLLOWS,
     ),
     Case(
         "infogan",
         lambda: kgen.InfoGAN.for_images(SHAPE, noise_dim=2, num_categories=4, **READERS),
+        follows=FOLLOWS,
+    ),
+    Case(
+        "infogan_of_labels",
+        lambda: kgen.InfoGAN.for_images(
+            SHAPE,
+            noise_dim=2,
+            num_categories=4,
+            condition=specs.Labels(3),
+            embedding_dim=2,
+            **READERS,
+        ),
         follows=FOLLOWS,
     ),
     Case(
@@ -323,6 +363,15 @@ CASES = [
         same_on_replicas=True,
     ),
     Case(
+        "pixelcnn_of_attributes",
+        lambda: kgen.PixelCNN.for_images(
+            SHAPE,
+            likelihood=heads.Categorical(4),
+            condition=specs.Attributes(2),
+            network=PIXELCNN,
+        ),
+    ),
+    Case(
         "pixelcnn_colour",
         lambda: kgen.PixelCNN.for_images(
             (3, 4, 3), likelihood=heads.DiscretizedLogistic(3), network=PIXELCNN
@@ -333,7 +382,7 @@ CASES = [
         lambda: kgen.GatedPixelCNN.for_images(
             SHAPE,
             likelihood=heads.Bernoulli(),
-            num_classes=3,
+            condition=specs.Labels(3),
             network=functools.partial(
                 networks.gated_pixelcnn, filters=4, num_layers=2, head_filters=(4,)
             ),
@@ -366,6 +415,37 @@ CASES = [
             ),
             likelihood=heads.Categorical(4),
         ),
+    ),
+    Case(
+        "made_orders_of_labels",
+        lambda: kgen.MADE.for_images(
+            (3, 2, 3),
+            condition=specs.Labels(3),
+            network=functools.partial(
+                networks.made_network, hidden_units=(8, 7), num_masks=3, order_agnostic=True
+            ),
+            likelihood=heads.Categorical(4),
+        ),
+    ),
+    Case(
+        "nade_of_labels",
+        lambda: kgen.NADE.for_images(
+            SHAPE,
+            condition=specs.Labels(3),
+            network=functools.partial(networks.nade_network, hidden_units=8),
+            likelihood=heads.Categorical(4),
+        ),
+        exports=False,
+    ),
+    Case(
+        "pixel_rnn_of_labels",
+        lambda: kgen.PixelRNN.for_images(
+            SHAPE,
+            condition=specs.Labels(3),
+            likelihood=heads.Categorical(4),
+            network=functools.partial(networks.pixel_rnn, hidden_units=2, num_layers=1),
+        ),
+        exports=False,
     ),
     Case(
         "nade",

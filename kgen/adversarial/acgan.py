@@ -5,12 +5,12 @@ import functools
 import keras
 import tensorflow as tf
 
-from kgen import checks
+from kgen import checks, specs
 from kgen.adversarial.parts.generation import LatentGeneration
 from kgen.endpoints import Endpoint
 from kgen.losses import adversarial as losses
 from kgen.losses.reconstruction import per_example
-from kgen.networks import dcgan_discriminator, dcgan_generator, label_conditioned_generator
+from kgen.networks import dcgan_discriminator, dcgan_generator, make_conditioned
 from kgen.training import AdversarialModel
 from kgen.training.game import without_updates
 from kgen.training.hyperparameters import Hyperparameter
@@ -33,10 +33,10 @@ class ACGAN(LatentGeneration, AdversarialModel):
 
     Args:
         generator: keras.Model from `[latents (batch, latent_dim), labels (batch,)]` to images in
-            [0, 1] or points, such as `kgen.networks.label_conditioned_generator` makes.
+            [0, 1] or points, such as `kgen.networks.conditioned` makes.
         discriminator: keras.Model from those to `(batch, 1 + num_classes)`: the logit, then the
             class logits.
-        num_classes: int >= 2; labels are 0 .. num_classes - 1.
+        condition: `kgen.specs.Labels(num_classes)`, what images are drawn given.
         class_weight: float >= 0.
         generator_loss: function of the fake logits, one value per example.
         discriminator_loss: function of the real and the fake logits.
@@ -66,7 +66,7 @@ class ACGAN(LatentGeneration, AdversarialModel):
         generator,
         discriminator,
         *,
-        num_classes,
+        condition,
         class_weight=1.0,
         generator_loss=losses.non_saturating_generator_loss,
         discriminator_loss=losses.non_saturating_discriminator_loss,
@@ -75,8 +75,13 @@ class ACGAN(LatentGeneration, AdversarialModel):
     ):
         super().__init__(**kwargs)
         self.discriminator = discriminator
-        self.num_classes = checks.num_classes(num_classes)
-        latent_dim, image_shape = _check_players(generator, discriminator, num_classes)
+        self._set_condition(condition)
+        if not isinstance(condition, specs.Labels):
+            raise ValueError(
+                "An ACGAN classifies what it generates: condition must be kgen.specs.Labels(n), "
+                f"received {condition!r}."
+            )
+        latent_dim, image_shape = _check_players(generator, discriminator, condition)
         self._set_generator(generator, latent_dim, image_shape, ema_decay)
         self.class_weight = class_weight
         self.generator_loss = generator_loss
@@ -87,7 +92,7 @@ class ACGAN(LatentGeneration, AdversarialModel):
         cls,
         image_shape,
         *,
-        num_classes,
+        condition,
         latent_dim=64,
         embedding_dim=32,
         generator=dcgan_generator,
@@ -98,7 +103,7 @@ class ACGAN(LatentGeneration, AdversarialModel):
 
         Args:
             image_shape: `(height, width, channels)`, any of each; `(dim,)` with dense networks.
-            num_classes: int >= 2.
+            condition: as for the class.
             latent_dim: int >= 1.
             embedding_dim: int >= 1, of the generator's embedding of a label.
             generator: function `(latent_dim, image_shape) -> keras.Model` from `kgen.networks`.
@@ -106,18 +111,18 @@ class ACGAN(LatentGeneration, AdversarialModel):
                 default with layer normalization.
             **kwargs: the class's other arguments.
         """
-        checks.num_classes(num_classes)
-        made = generator(latent_dim + embedding_dim, image_shape)
+        num_classes = getattr(condition, "num_classes", 0)
+        how = dict(condition=condition, embedding_dim=embedding_dim)
         return cls(
-            label_conditioned_generator(made, num_classes, latent_dim=latent_dim),
+            make_conditioned(generator, latent_dim, image_shape, **how),
             discriminator(image_shape, 1 + num_classes),
-            num_classes=num_classes,
+            condition=condition,
             **kwargs,
         )
 
     def discriminator_objective(self, x, y=None, training=False):
         """`loss` and the `terms`, each float32 `(batch,)`."""
-        labels = self._checked_labels(y)
+        (labels,) = self._given_y(y)
         latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
         fake = without_updates(self.generator, [latents, labels], training)
         real_logits, real_classes = _split(self.discriminator(x, training=training))
@@ -137,12 +142,24 @@ class ACGAN(LatentGeneration, AdversarialModel):
 
     def generator_objective(self, x, y=None, training=False):
         """`loss`, float32 `(batch,)`."""
-        labels = self._checked_labels(y)
+        (labels,) = self._given_y(y)
         latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
         fake = self.generator([latents, labels], training=training)
         logits, classes = _split(without_updates(self.discriminator, fake, training))
         class_loss = losses.classification_loss(classes, labels)
         return dict(loss=self.generator_loss(logits) + self.class_weight * class_loss)
+
+    def call(self, inputs, training=False):
+        """What `discriminate` gives: what `predict` gives."""
+        return self.discriminate(inputs)
+
+    @property
+    def predict_spec(self):
+        """`predict` takes images alone."""
+        return self.sample_spec
+
+    def _discriminate_inputs(self):
+        return {}
 
     def discriminate(self, images):
         """The discriminator's logits of images: float32 `(batch,)`, higher for what looks real."""
@@ -171,14 +188,9 @@ def _is_right(class_logits, labels):
     return tf.cast(tf.argmax(class_logits, axis=-1, output_type=tf.int32) == labels, tf.float32)
 
 
-def _check_players(generator, discriminator, num_classes):
+def _check_players(generator, discriminator, labels):
     """Raise ValueError unless only the generator takes labels; `(latent_dim, image_shape)`."""
-    received = checks.network("generator", generator).input_shape
-    if not isinstance(received, list) or [len(shape) for shape in received] != [2, 1]:
-        raise ValueError(
-            f"generator '{generator.name}' must take [latents (batch, latent_dim), labels "
-            f"(batch,)], received inputs of shape {received}."
-        )
+    checks.conditioned("generator", generator, {labels.noun: labels})
     image_shape = tuple(generator.output_shape[1:])
     expected = checks.network("discriminator", discriminator).input_shape
     if isinstance(expected, list) or image_shape != tuple(expected[1:]):
@@ -186,8 +198,8 @@ def _check_players(generator, discriminator, num_classes):
             f"generator '{generator.name}' gives images of shape {image_shape}, but discriminator "
             f"'{discriminator.name}' takes inputs of shape {expected}."
         )
-    why = f"one logit and those of num_classes={num_classes}"
-    checks.output_shape("discriminator", discriminator, (1 + num_classes,), why)
+    why = f"one logit and those of {labels.num_classes} classes"
+    checks.output_shape("discriminator", discriminator, (1 + labels.num_classes,), why)
     checks.warn_of_bounded_logits("discriminator", discriminator)
     checks.warn_of_images_beyond_unit_interval("generator", generator)
-    return received[0][1], image_shape
+    return generator.inputs[0].shape[1], image_shape

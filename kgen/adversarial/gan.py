@@ -18,6 +18,7 @@ from kgen.losses.reconstruction import per_example
 from kgen.training import AdversarialModel
 from kgen.training.game import without_updates
 from kgen.training.hyperparameters import Hyperparameter
+from kgen.verbs.conditioning import inputs
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -51,6 +52,8 @@ class GAN(TwoNetworks, AdversarialModel):
             Adam's, from its moments of now, where the optimizer is Adam, as in the authors' code,
             else SGD's. Others are refused in the first step. Not with `consensus_weight`.
         ema_decay: float in [0, 1] or None, of the averaged weights that sample.
+        condition: spec of what both networks take behind their input, `kgen.specs.Labels`,
+            `kgen.specs.Attributes` or a tuple of them; None for nothing.
         **kwargs: `discriminator_steps`, `seed`, `name`, `dtype`.
 
     Raises:
@@ -80,16 +83,20 @@ class GAN(TwoNetworks, AdversarialModel):
         consensus_weight=0.0,
         unrolled_steps=0,
         ema_decay=0.999,
+        condition=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self._set_condition(condition)
         self.terms = (
             *type(self).terms,
             *(["penalty"] if penalty is not None else []),
             *(["consensus"] if consensus_weight else []),
         )
         self.discriminator = discriminator
-        latent_dim, image_shape = check_players(generator, discriminator)
+        latent_dim, image_shape = check_players(
+            generator, discriminator, given=self.condition_inputs
+        )
         self._set_generator(generator, latent_dim, image_shape, ema_decay)
         if penalty is not None:
             warn_of_batch_normalization(discriminator)
@@ -112,53 +119,54 @@ class GAN(TwoNetworks, AdversarialModel):
 
     def discriminator_objective(self, x, y=None, training=False):
         """`loss` and the `terms`, each float32 `(batch,)`."""
-        latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
-        fake = self._generate(latents, training)
-        real_logits = self.discriminator(x, training=training)
-        fake_logits = self.discriminator(fake, training=training)
+        latents, given = self.latents(tf.shape(x)[0], self.noise_seed(training)), self._given_y(y)
+        fake = self._generate(latents, given, training)
+        real_logits = self.discriminator(inputs(x, given), training=training)
+        fake_logits = self.discriminator(inputs(fake, given), training=training)
         terms = dict(
             loss=self.discriminator_loss(real_logits, fake_logits),
             real_logits=per_example(real_logits),
             fake_logits=per_example(fake_logits),
         )
         if self.penalty is not None:
-            terms["penalty"] = self._penalty(self._critic(training), x, fake, training)
+            terms["penalty"] = self._penalty(self._critic(given, training), x, fake, training)
             terms["loss"] += self.penalty_weight * terms["penalty"]
-        return self._with_consensus(terms, x, latents, training)
+        return self._with_consensus(terms, x, latents, given, training)
 
     def generator_objective(self, x, y=None, training=False):
         """`loss` `(batch,)`, and `consensus`, a scalar, where it is in the game."""
-        latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
-        fake = self.generator(latents, training=training)
+        latents, given = self.latents(tf.shape(x)[0], self.noise_seed(training)), self._given_y(y)
+        fake = self.generator(inputs(latents, given), training=training)
         if self.unrolled_steps and training:
-            return dict(loss=self.generator_loss(self._unrolled_logits(x, fake)))
-        terms = dict(loss=self.generator_loss(self._critic(training)(fake)))
-        return self._with_consensus(terms, x, latents, training)
+            return dict(loss=self.generator_loss(self._unrolled_logits(x, fake, given)))
+        terms = dict(loss=self.generator_loss(self._critic(given, training)(fake)))
+        return self._with_consensus(terms, x, latents, given, training)
 
-    def _generate(self, latents, training):
+    def _generate(self, latents, given, training):
         """The generator as the discriminator's step sees it: nothing of it moves."""
-        return without_updates(self.generator, latents, training)
+        return without_updates(self.generator, inputs(latents, given), training)
 
-    def _critic(self, training):
-        return lambda images: without_updates(self.discriminator, images, training)
+    def _critic(self, given, training):
+        return lambda x: without_updates(self.discriminator, inputs(x, given), training)
 
     def _penalty(self, critic, x, fake, training):
         return self.penalty(critic, x, fake, seed=self.noise_seed(training, salt=1))
 
-    def _with_consensus(self, terms, x, latents, training):
+    def _with_consensus(self, terms, x, latents, given, training):
         if "consensus" not in self.terms:
             return terms
-        consensus = self._consensus(x, latents, training)
+        consensus = self._consensus(x, latents, given, training)
         loss = terms["loss"] + (self.consensus_weight * consensus if training else 0.0)
         return {**terms, "loss": loss, "consensus": consensus}
 
-    def _consensus(self, x, latents, training):
+    def _consensus(self, x, latents, given=(), training=False):
+        critic = self._critic(given, training)
         discriminator = [v.value for v in self.player_variables("discriminator")]
         generator = [v.value for v in self.player_variables("generator")]
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(discriminator + generator)
-            fake_logits = self._critic(training)(self._generate(latents, training))
-            real_logits = self._critic(training)(x)
+            fake_logits = critic(self._generate(latents, given, training))
+            real_logits = critic(x)
             discriminator_loss = tf.reduce_mean(self.discriminator_loss(real_logits, fake_logits))
             generator_loss = tf.reduce_mean(self.generator_loss(fake_logits))
         field = tape.gradient(discriminator_loss, discriminator)
@@ -166,12 +174,13 @@ class GAN(TwoNetworks, AdversarialModel):
         squares = tf.add_n([tf.reduce_sum(tf.square(part)) for part in field if part is not None])
         return 0.5 * squares
 
-    def _unrolled_logits(self, x, fake):
+    def _unrolled_logits(self, x, fake, given=()):
         """The fake images' logits by a discriminator that is `unrolled_steps` steps ahead."""
         state = [tf.convert_to_tensor(v) for v in self.discriminator.non_trainable_variables]
 
         def logits(weights, images):
-            return self.discriminator.stateless_call(weights, state, images, training=True)[0]
+            batch = inputs(images, given)
+            return self.discriminator.stateless_call(weights, state, batch, training=True)[0]
 
         def gradients_at(weights):
             with tf.GradientTape(watch_accessed_variables=False) as tape:

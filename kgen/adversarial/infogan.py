@@ -12,11 +12,12 @@ from kgen.adversarial.parts.players import check_players
 from kgen.endpoints import Endpoint
 from kgen.losses import adversarial as losses
 from kgen.losses.reconstruction import per_example
-from kgen.networks import dcgan_discriminator, dcgan_generator
+from kgen.networks import dcgan_discriminator, dcgan_generator, make_conditioned
 from kgen.seeds import sample_rows, seed_rows
 from kgen.training import AdversarialModel
 from kgen.training.game import without_updates
 from kgen.training.hyperparameters import Hyperparameter
+from kgen.verbs.conditioning import inputs
 from kgen.verbs.decoding import linear_interpolation, spherical_interpolation
 
 tfd = tfp.distributions
@@ -57,6 +58,8 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         generator_loss: function of the fake logits, one value per example.
         discriminator_loss: function of the real and the fake logits.
         ema_decay: float in [0, 1] or None, of the averaged weights that sample.
+        condition: spec of what both networks take behind their input, `kgen.specs.Labels`,
+            `kgen.specs.Attributes` or a tuple of them; None for nothing.
         **kwargs: `discriminator_steps`, `seed`, `name`, `dtype`.
 
     Raises:
@@ -84,13 +87,17 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         generator_loss=losses.non_saturating_generator_loss,
         discriminator_loss=losses.non_saturating_discriminator_loss,
         ema_decay=0.999,
+        condition=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self._set_condition(condition)
         self.discriminator = discriminator
         self.num_categories, self.continuous_dim = _checked_codes(num_categories, continuous_dim)
         self.output_dims = [1, num_categories, 2 * continuous_dim]
-        latent_dim, image_shape = check_players(generator, discriminator, sum(self.output_dims))
+        latent_dim, image_shape = check_players(
+            generator, discriminator, sum(self.output_dims), self.condition_inputs
+        )
         self._set_generator(generator, latent_dim, image_shape, ema_decay)
         self.noise_dim = self.latent_dim - num_categories - continuous_dim
         if self.noise_dim < 1:
@@ -112,6 +119,8 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         noise_dim=62,
         num_categories=10,
         continuous_dim=2,
+        condition=None,
+        embedding_dim=16,
         generator=dcgan_generator,
         discriminator=_LAYER_NORMALIZED,
         **kwargs,
@@ -123,6 +132,8 @@ class InfoGAN(LatentGeneration, AdversarialModel):
             noise_dim: int >= 1, size of the latent beside the codes.
             num_categories: int >= 2.
             continuous_dim: int >= 0.
+            condition: as for `GAN.for_images`; the codes are what is left to find beside it.
+            embedding_dim: as there.
             generator: function `(latent_dim, image_shape) -> keras.Model` from `kgen.networks`.
             discriminator: function `(image_shape, output_dim) -> keras.Model` likewise; by
                 default with layer normalization.
@@ -130,11 +141,15 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         """
         _checked_codes(num_categories, continuous_dim)
         checks.positive_integer("noise_dim", noise_dim)
+        latent_dim = noise_dim + num_categories + continuous_dim
+        output_dim = 1 + num_categories + 2 * continuous_dim
+        how = dict(condition=condition, embedding_dim=embedding_dim)
         return cls(
-            generator(noise_dim + num_categories + continuous_dim, image_shape),
-            discriminator(image_shape, 1 + num_categories + 2 * continuous_dim),
+            make_conditioned(generator, latent_dim, image_shape, **how),
+            make_conditioned(discriminator, image_shape, output_dim, **how),
             num_categories=num_categories,
             continuous_dim=continuous_dim,
+            condition=condition,
             **kwargs,
         )
 
@@ -150,10 +165,11 @@ class InfoGAN(LatentGeneration, AdversarialModel):
 
     def discriminator_objective(self, x, y=None, training=False):
         """`loss` and the `terms`, each float32 `(batch,)`."""
-        latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
-        fake = without_updates(self.generator, latents, training)
-        real_logits, _, _ = self._split(self.discriminator(x, training=training))
-        fake_logits, *parameters = self._split(self.discriminator(fake, training=training))
+        latents, given = self.latents(tf.shape(x)[0], self.noise_seed(training)), self._given_y(y)
+        fake = without_updates(self.generator, inputs(latents, given), training)
+        real_logits, _, _ = self._split(self.discriminator(inputs(x, given), training=training))
+        outputs = self.discriminator(inputs(fake, given), training=training)
+        fake_logits, *parameters = self._split(outputs)
         category, continuous = self._information(latents, *parameters)
         return dict(
             loss=self.discriminator_loss(real_logits, fake_logits)
@@ -166,9 +182,9 @@ class InfoGAN(LatentGeneration, AdversarialModel):
 
     def generator_objective(self, x, y=None, training=False):
         """`loss`, float32 `(batch,)`."""
-        latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
-        fake = self.generator(latents, training=training)
-        outputs = without_updates(self.discriminator, fake, training)
+        latents, given = self.latents(tf.shape(x)[0], self.noise_seed(training)), self._given_y(y)
+        fake = self.generator(inputs(latents, given), training=training)
+        outputs = without_updates(self.discriminator, inputs(fake, given), training)
         fake_logits, *parameters = self._split(outputs)
         category, continuous = self._information(latents, *parameters)
         information = category + self.continuous_weight * continuous
@@ -208,13 +224,23 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         noise = normal.quantile((1.0 - limit) + (2.0 * limit - 1.0) * normal.cdf(noise))
         return tf.concat([noise, *codes], axis=-1)
 
-    def sample(self, num_samples, *, categories=None, continuous=None, truncation=None, seed=None):
+    def sample(
+        self,
+        num_samples,
+        *,
+        categories=None,
+        continuous=None,
+        condition=None,
+        truncation=None,
+        seed=None,
+    ):
         """Decode latents drawn from the prior, with codes as drawn or as given.
 
         Args:
             num_samples: int >= 1.
             categories: int, or ints `(num_samples,)`, in 0 .. num_categories - 1; None draws them.
             continuous: floats that broadcast to `(num_samples, continuous_dim)`; None draws them.
+            condition: as for every GAN.
             truncation: float > 0 or None; see `sample_latents`.
             seed: int, or None for a fresh one. Sample i is a function of `(seed, i)` and its codes.
 
@@ -234,7 +260,9 @@ class InfoGAN(LatentGeneration, AdversarialModel):
             if not self.continuous_dim:
                 raise ValueError("This InfoGAN has continuous_dim=0, received continuous codes.")
             drawn = tf.broadcast_to(tf.cast(continuous, tf.float32), drawn.shape)
-        return self.decode(tf.concat([noise, category, drawn], axis=-1))
+        if condition is None:
+            condition = self.conditions_in_turn(num_samples)
+        return self.decode(tf.concat([noise, category, drawn], axis=-1), condition=condition)
 
     def _one_hot(self, categories):
         categories = checks.label_tensor(categories, self.num_categories)
@@ -247,13 +275,13 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         noise = spherical_interpolation(start_noise, end_noise, weight)
         return tf.concat([noise, straight[:, self.noise_dim :]], axis=-1)
 
-    def _inversion_start(self, latents, images):
+    def _inversion_start(self, latents, images, **given):
         """Draws from the prior with categories in the order in which Q(c|x) deems them likely.
 
         So `invert` tries as many categories as it has starts.
         """
         noise, _, continuous = self._codes(latents)
-        likely = tf.argsort(self.infer(images)[0], axis=-1, direction="DESCENDING")
+        likely = tf.argsort(self.infer(images, **given)[0], axis=-1, direction="DESCENDING")
         num_starts = len(latents) // len(images)
         ranks = [start % self.num_categories for start in range(num_starts)]
         # The starts of an image are a block apart.
@@ -266,23 +294,29 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         _, category, _ = self._codes(start)
         return tf.concat([noise, category, tf.clip_by_value(continuous, -1.0, 1.0)], axis=-1)
 
-    def infer(self, images):
+    def infer(self, images, *, condition=None):
         """The codes that Q(c|x) reads from images.
 
         Args:
             images: float32 `(batch, *image_shape)` in [0, 1].
+            condition: one row per image where the model has a condition, else None.
 
         Returns:
             `(probabilities, means)`: float32 `(batch, num_categories)`, and the means of the
             continuous codes, float32 `(batch, continuous_dim)`.
         """
-        _, logits, parameters = self._split(self.discriminator(images, training=False))
+        _, logits, parameters = self._judged(images, condition)
         means = _normal(parameters).mean() if self.continuous_dim else parameters
         return tf.nn.softmax(logits), means
 
-    def discriminate(self, images):
+    def discriminate(self, images, *, condition=None):
         """The discriminator's logits of images: float32 `(batch,)`, higher for what looks real."""
-        return per_example(self._split(self.discriminator(images, training=False))[0])
+        return per_example(self._judged(images, condition)[0])
+
+    def _judged(self, images, condition):
+        images = tf.convert_to_tensor(images)
+        batch = inputs(images, self._given(condition, images))
+        return self._split(self.discriminator(batch, training=False))
 
     def endpoints(self):
         """Those of every GAN, and `sample_codes` (noise from `seed`, codes as given) and `infer`.
@@ -297,20 +331,24 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         if self.continuous_dim:
             codes["continuous"] = specs.Values((self.continuous_dim,))
 
-        def sample_codes(seed, categories, *continuous):
+        def sample_codes(seed, categories, *rows):
             noise, *_ = self._codes(self.sample_latents(seed))
-            given = [self._one_hot(categories), *continuous]
-            return {spec.noun: self.decode(tf.concat([noise, *given], axis=-1))}
+            given = rows[len(codes) - 1 :]
+            latents = [noise, self._one_hot(categories), *rows[: len(codes) - 1]]
+            decoded = self._decode_rows(tf.concat(latents, axis=-1), *given)
+            return {spec.noun: decoded}
 
-        def infer(images):
-            probabilities, means = self.infer(images)
+        def infer(images, *rows):
+            probabilities, means = self.infer(images, **self._as_condition(rows))
             outputs = {"category_probabilities": probabilities, "continuous_means": means}
             return outputs if self.continuous_dim else {"category_probabilities": probabilities}
 
         return {
             **super().endpoints(),
-            "sample_codes": Endpoint(sample_codes, {"seed": specs.Seeds(), **codes}, drawn),
-            "infer": Endpoint(infer, drawn),
+            "sample_codes": Endpoint(
+                sample_codes, {"seed": specs.Seeds(), **codes, **self.condition_inputs}, drawn
+            ),
+            "infer": Endpoint(infer, {**drawn, **self.condition_inputs}),
         }
 
 

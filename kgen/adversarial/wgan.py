@@ -9,6 +9,7 @@ from kgen.adversarial.parts.players import check_players
 from kgen.losses import adversarial as losses
 from kgen.training import AdversarialModel
 from kgen.training.game import without_updates
+from kgen.verbs.conditioning import inputs
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -28,6 +29,8 @@ class WGAN(TwoNetworks, AdversarialModel):
         discriminator_steps: int >= 1, critic steps for one of the generator; a batch is cut in so
             many slices.
         ema_decay: float in [0, 1] or None, of the averaged weights that sample.
+        condition: spec of what both networks take behind their input, `kgen.specs.Labels`,
+            `kgen.specs.Attributes` or a tuple of them; None for nothing.
         **kwargs: `seed`, `name`, `dtype`.
 
     Raises:
@@ -46,27 +49,31 @@ class WGAN(TwoNetworks, AdversarialModel):
         clip_limit=0.01,
         discriminator_steps=5,
         ema_decay=0.999,
+        condition=None,
         **kwargs,
     ):
         super().__init__(discriminator_steps=discriminator_steps, **kwargs)
+        self._set_condition(condition)
         self.discriminator = discriminator
-        latent_dim, image_shape = check_players(generator, discriminator)
+        latent_dim, image_shape = check_players(
+            generator, discriminator, given=self.condition_inputs
+        )
         self._set_generator(generator, latent_dim, image_shape, ema_decay)
         self.clip_limit = clip_limit
         constrain_weights(discriminator, WeightClipping(clip_limit))
 
     def discriminator_objective(self, x, y=None, training=False):
         """`loss` and `wasserstein`, each float32 `(batch,)`."""
-        latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
-        fake = without_updates(self.generator, latents, training)
-        real_logits = self.discriminator(x, training=training)
-        fake_logits = self.discriminator(fake, training=training)
+        latents, given = self.latents(tf.shape(x)[0], self.noise_seed(training)), self._given_y(y)
+        fake = without_updates(self.generator, inputs(latents, given), training)
+        real_logits = self.discriminator(inputs(x, given), training=training)
+        fake_logits = self.discriminator(inputs(fake, given), training=training)
         loss = losses.wasserstein_discriminator_loss(real_logits, fake_logits)
         return dict(loss=loss, wasserstein=-loss)
 
     def generator_objective(self, x, y=None, training=False):
         """`loss`, float32 `(batch,)`."""
-        latents = self.latents(tf.shape(x)[0], self.noise_seed(training))
-        fake = self.generator(latents, training=training)
-        fake_logits = without_updates(self.discriminator, fake, training)
+        latents, given = self.latents(tf.shape(x)[0], self.noise_seed(training)), self._given_y(y)
+        fake = self.generator(inputs(latents, given), training=training)
+        fake_logits = without_updates(self.discriminator, inputs(fake, given), training)
         return dict(loss=losses.wasserstein_generator_loss(fake_logits))

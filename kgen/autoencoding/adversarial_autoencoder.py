@@ -8,11 +8,17 @@ from kgen.losses.adversarial import (
     non_saturating_discriminator_loss,
     non_saturating_generator_loss,
 )
-from kgen.networks import convolutional_decoder, convolutional_encoder, dense_discriminator
+from kgen.networks import (
+    convolutional_decoder,
+    convolutional_encoder,
+    dense_discriminator,
+    make_conditioned,
+)
 from kgen.seeds import sample_rows
 from kgen.training import AdversarialModel
 from kgen.training.hyperparameters import Hyperparameter
 from kgen.verbs import Interpolation, Reconstruction, Sampling
+from kgen.verbs.conditioning import inputs
 from kgen.verbs.reconstruction import mean_image
 
 
@@ -31,6 +37,9 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
         likelihood: head that makes p(x|z); `kgen.heads.Bernoulli()` by default.
         prior: p(z), without trainable weights; `kgen.heads.StandardNormal(latent_dim)` by default.
         adversarial_weight: float >= 0, in nats.
+        condition: spec of what the decoder takes behind the codes, `kgen.specs.Labels`,
+            `kgen.specs.Attributes` or a tuple of them; None for nothing. The codes then keep what
+            the condition does not say (section 5, figure 6).
         **kwargs: `discriminator_steps`, `seed`, `name`, `dtype`.
 
     Raises:
@@ -55,15 +64,18 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
         likelihood=None,
         prior=None,
         adversarial_weight=1.0,
+        condition=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self._set_condition(condition)
         self.encoder = checks.vector_network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
         self.discriminator = checks.network("discriminator", discriminator)
         self.likelihood = likelihood or heads.Bernoulli()
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
-        self.data_spec = specs.Images(self.image_shape, self.likelihood.required_levels)
+        images = specs.Images(self.image_shape, self.likelihood.required_levels)
+        self.data_spec = self._with_condition(images)
         self.latent_dim = encoder.output_shape[-1]
         self.prior = checks.prior(
             prior or heads.StandardNormal(self.latent_dim), self.latent_dim, self.image_shape
@@ -75,6 +87,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
                 f"{type(self.prior).__name__}."
             )
         self.adversarial_weight = adversarial_weight
+        checks.conditioned("decoder", decoder, self.condition_inputs)
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
         checks.output_shape("discriminator", discriminator, (1,), "it gives one logit")
         checks.warn_of_bounded_logits("discriminator", discriminator)
@@ -82,7 +95,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
     @property
     def sample_spec(self):
         """The spec of what `sample` gives: means."""
-        return self.data_spec.of_means()
+        return super().sample_spec.of_means()
 
     @classmethod
     def for_images(
@@ -94,6 +107,8 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
         decoder=convolutional_decoder,
         discriminator=dense_discriminator,
         likelihood=None,
+        condition=None,
+        embedding_dim=16,
         **kwargs,
     ):
         """An adversarial autoencoder with networks made for an image shape.
@@ -105,14 +120,23 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
             decoder: function `(latent_dim, output_shape) -> keras.Model` from `kgen.networks`.
             discriminator: function `(latent_dim) -> keras.Model` to logits `(batch, 1)`.
             likelihood: as for the class.
+            condition: as for the class.
+            embedding_dim: int >= 1, size of the decoder's embedding of the condition.
             **kwargs: the class's other arguments.
         """
         likelihood = likelihood or heads.Bernoulli()
         image_shape = checks.image_shape(image_shape)
         latent_dim = checks.positive_integer("latent_dim", latent_dim)
         params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))
-        networks = encoder(image_shape, latent_dim), decoder(latent_dim, params_shape)
-        return cls(*networks, discriminator(latent_dim), likelihood=likelihood, **kwargs)
+        how = dict(condition=condition, embedding_dim=embedding_dim)
+        return cls(
+            encoder(image_shape, latent_dim),
+            make_conditioned(decoder, latent_dim, params_shape, **how),
+            discriminator(latent_dim),
+            likelihood=likelihood,
+            condition=condition,
+            **kwargs,
+        )
 
     @property
     def generator_variables(self):
@@ -131,22 +155,25 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
     def generator_objective(self, x, y=None, training=False):
         """The autoencoder's `loss`, `reconstruction` and `adversarial`, float32 `(batch,)`."""
         codes = self.encoder(x, training=training)
-        likelihood = self.likelihood(self.decoder(codes, training=training))
+        params = self.decoder(inputs(codes, self._given_y(y)), training=training)
+        likelihood = self.likelihood(params)
         reconstruction = -likelihood.log_prob(x)
         adversarial = non_saturating_generator_loss(self.discriminator(codes, training=training))
         loss = reconstruction + self.adversarial_weight * adversarial
         return dict(loss=loss, reconstruction=reconstruction, adversarial=adversarial)
 
-    def encode(self, images):
-        """The codes: float32 `(batch, latent_dim)`."""
+    def encode(self, images, *, condition=None):
+        """The codes: float32 `(batch, latent_dim)`; the condition does not reach them."""
         return tf.cast(self.encoder(images, training=False), tf.float32)
 
-    def decode(self, latents):
+    def decode(self, latents, *, condition=None):
         """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
-        return mean_image(self.likelihood(self.decoder(latents, training=False)))
+        latents = tf.convert_to_tensor(latents)
+        batch = inputs(latents, self._given(condition, latents))
+        return mean_image(self.likelihood(self.decoder(batch, training=False)))
 
-    def _sample_rows(self, seeds):
-        return self.decode(self.sample_latents(seeds))
+    def _sample_rows(self, seeds, *given):
+        return self.decode(self.sample_latents(seeds), **self._as_condition(given))
 
     def sample_latents(self, seeds):
         """One latent of p(z) per row of `seeds`, int32 `(num_samples, 2)`."""

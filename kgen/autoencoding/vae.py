@@ -1,11 +1,13 @@
 """The variational autoencoder, with its beta, free-bits and importance-weighted forms."""
 
 import keras
+import tensorflow as tf
 
 from kgen import checks, heads
-from kgen.networks import convolutional_decoder, convolutional_encoder
+from kgen.networks import convolutional_decoder, convolutional_encoder, make_conditioned
 from kgen.training import ObjectiveModel
 from kgen.verbs import EvidenceBound, Interpolation, Reconstruction, Sampling
+from kgen.verbs.conditioning import inputs
 from kgen.verbs.reconstruction import mean_image
 
 
@@ -37,6 +39,10 @@ class VAE(EvidenceBound, Sampling, Reconstruction, Interpolation, ObjectiveModel
         kl_warmup_epochs: int >= 0; the weight of the KL grows linearly from 0 to `beta` over them.
             `fit` counts them from its `initial_epoch`.
         num_importance_samples: int >= 1, K above.
+        condition: spec of what encoder and decoder take behind their input, `kgen.specs.Labels`,
+            `kgen.specs.Attributes` or a tuple of them; None for nothing. This is the conditional
+            VAE (Sohn et al. 2015, eq. 4) with p(z) independent of the condition, a bound on
+            log p(x|y).
         **kwargs: `seed`, `name`, `dtype`.
 
     Raises:
@@ -60,9 +66,11 @@ class VAE(EvidenceBound, Sampling, Reconstruction, Interpolation, ObjectiveModel
         free_bits=0.0,
         kl_warmup_epochs=0,
         num_importance_samples=1,
+        condition=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self._set_condition(condition)
         self.encoder = checks.vector_network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
         self.likelihood = likelihood or heads.Bernoulli()
@@ -74,12 +82,13 @@ class VAE(EvidenceBound, Sampling, Reconstruction, Interpolation, ObjectiveModel
             kl_warmup_epochs=kl_warmup_epochs,
             num_importance_samples=num_importance_samples,
         )
+        checks.conditioned("decoder", decoder, self.condition_inputs)
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
 
     @property
     def sample_spec(self):
         """The spec of what `sample` gives: means."""
-        return self.data_spec.of_means()
+        return super().sample_spec.of_means()
 
     @classmethod
     def for_images(
@@ -91,6 +100,8 @@ class VAE(EvidenceBound, Sampling, Reconstruction, Interpolation, ObjectiveModel
         decoder=convolutional_decoder,
         posterior=None,
         likelihood=None,
+        condition=None,
+        embedding_dim=16,
         **kwargs,
     ):
         """A VAE with networks made for an image shape.
@@ -102,26 +113,35 @@ class VAE(EvidenceBound, Sampling, Reconstruction, Interpolation, ObjectiveModel
             decoder: function `(latent_dim, output_shape) -> keras.Model` from `kgen.networks`.
             posterior: as for the class.
             likelihood: as for the class.
+            condition: as for the class. Encoder and decoder see an embedding of it beside their
+                input; see `kgen.networks.conditioned`.
+            embedding_dim: int >= 1, size of these embeddings.
             **kwargs: the class's other arguments.
         """
         posterior, likelihood = posterior or heads.DiagonalNormal(), likelihood or heads.Bernoulli()
         image_shape = checks.image_shape(image_shape)
         latent_dim = checks.positive_integer("latent_dim", latent_dim)
         params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))
+        params_size = posterior.params_size((latent_dim,))
+        how = dict(condition=condition, embedding_dim=embedding_dim)
         return cls(
-            encoder(image_shape, posterior.params_size((latent_dim,))),
-            decoder(latent_dim, params_shape),
+            make_conditioned(encoder, image_shape, params_size, **how),
+            make_conditioned(decoder, latent_dim, params_shape, **how),
             posterior=posterior,
             likelihood=likelihood,
+            condition=condition,
             **kwargs,
         )
 
-    def _log_likelihood(self, images, latents, training=False):
-        return self.likelihood(self.decoder(latents, training=training)).log_prob(images)
+    def _log_likelihood(self, images, latents, *given, training=False):
+        params = self.decoder(inputs(latents, given), training=training)
+        return self.likelihood(params).log_prob(images)
 
-    def _sample_rows(self, seeds):
-        return self.decode(self.sample_latents(seeds))
+    def _sample_rows(self, seeds, *given):
+        return self.decode(self.sample_latents(seeds), **self._as_condition(given))
 
-    def decode(self, latents):
+    def decode(self, latents, *, condition=None):
         """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
-        return mean_image(self.likelihood(self.decoder(latents, training=False)))
+        latents = tf.convert_to_tensor(latents)
+        batch = inputs(latents, self._given(condition, latents))
+        return mean_image(self.likelihood(self.decoder(batch, training=False)))

@@ -16,14 +16,14 @@ class GatedPixelCNN(ConvolutionalPixels, ObjectiveModel):
         log p(x | y) = sum_i log p(x_i | x_1 .. x_{i-1}, y)      pixels in raster order
         loss         = -log p(x | y)                             nats per image
 
-    A vertical stack sees all rows above, a horizontal one those and the row to the left. The label
-    y shifts every gate.
+    A vertical stack sees all rows above, a horizontal one those and the row to the left. The
+    condition y shifts every gate.
 
     Args:
-        network: functional keras.Model from images, or from [images, labels], to the likelihood's
-            parameters; see `kgen.networks.gated_pixelcnn`.
+        network: functional keras.Model from images, or from the list of them and conditions, to
+            the likelihood's parameters; see `kgen.networks.gated_pixelcnn`.
         likelihood: head on levels; `kgen.heads.Categorical(256)` by default.
-        num_classes: int if the network takes labels as its second input, else None.
+        condition: spec of what the network takes behind the images, or a tuple; None for nothing.
         **kwargs: `seed`, `name`, `dtype`.
 
     Raises:
@@ -35,15 +35,16 @@ class GatedPixelCNN(ConvolutionalPixels, ObjectiveModel):
 
     @classmethod
     def for_images(
-        cls, image_shape, *, likelihood=None, num_classes=None, network=gated_pixelcnn, **kwargs
+        cls, image_shape, *, likelihood=None, condition=None, network=gated_pixelcnn, **kwargs
     ):
         """A Gated PixelCNN with the paper's network.
 
         Args:
             image_shape: `(height, width, channels)`.
             likelihood: head on levels; `kgen.heads.Categorical(256)` by default.
-            num_classes: int to generate from labels, else None.
-            network: function `(image_shape, params_size, num_classes=, channel_groups=) ->
+            condition: what images are drawn given: `kgen.specs.Labels(10)`,
+                `kgen.specs.Attributes(3)` or a tuple of them; None for nothing.
+            network: function `(image_shape, params_size, condition=, channel_groups=) ->
                 keras.Model`; for another size
                 `functools.partial(kgen.networks.gated_pixelcnn, filters=32)`.
             **kwargs: `seed`, `name`, `dtype`.
@@ -52,7 +53,7 @@ class GatedPixelCNN(ConvolutionalPixels, ObjectiveModel):
         made = network(
             image_shape,
             likelihood.params_size(image_shape),
-            num_classes=num_classes,
+            condition=condition,
             channel_groups=num_passes(likelihood, image_shape),
         )
-        return cls(made, likelihood=likelihood, num_classes=num_classes, **kwargs)
+        return cls(made, likelihood=likelihood, condition=condition, **kwargs)

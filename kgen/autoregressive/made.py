@@ -3,12 +3,14 @@
 import keras
 import tensorflow as tf
 
-from kgen import heads
+from kgen import checks, heads, specs
 from kgen.autoregressive.parts.entries import check_network, fill_entries
 from kgen.autoregressive.parts.pixels import PixelByPixel
 from kgen.layers import MaskedConditionals
 from kgen.networks import made_network
+from kgen.networks.conditional import condition_vector
 from kgen.training import ObjectiveModel
+from kgen.verbs.conditioning import inputs
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -38,11 +40,12 @@ class MADE(PixelByPixel, ObjectiveModel):
 
     Args:
         network: keras.Model from images `(batch, height, width, channels)`, or from the list of
-            them and the int32 scalar index of a mask, to the parameters
+            them, the conditions and the int32 scalar index of a mask, to the parameters
             `(batch, height, width, likelihood.params_size(image_shape))`; from
             `kgen.networks.made_network`.
         likelihood: head on levels; `kgen.heads.Bernoulli()` by default. With several channels,
             Bernoulli or Categorical.
+        condition: spec of what the network takes behind the images, or a tuple; None for nothing.
         **kwargs: `seed`, `name`, `dtype`.
 
     Raises:
@@ -53,47 +56,63 @@ class MADE(PixelByPixel, ObjectiveModel):
     probabilities of an ensemble as `log_prob` does.
     """
 
-    def __init__(self, network, *, likelihood=None, **kwargs):
+    def __init__(self, network, *, likelihood=None, condition=None, **kwargs):
         super().__init__(**kwargs)
         self.network = network
         self.likelihood = likelihood or heads.Bernoulli()
         self.image_shape, layer = check_network(network, MaskedConditionals, self.likelihood)
         self.num_masks, self.order_agnostic = layer.num_masks, layer.order_agnostic
+        self._set_condition(condition)
+        index = {"mask_index": specs.Values((), "int32")} if self.num_masks > 1 else {}
+        checks.conditioned("network", network, {**self.condition_inputs, **index})
 
     @classmethod
-    def for_images(cls, image_shape, *, likelihood=None, network=made_network, seed=0, **kwargs):
+    def for_images(
+        cls,
+        image_shape,
+        *,
+        likelihood=None,
+        condition=None,
+        network=made_network,
+        seed=0,
+        **kwargs,
+    ):
         """A MADE with a network made for an image shape.
 
         Args:
             image_shape: `(height, width, channels)`, any of each.
             likelihood: as for the class.
-            network: function `(image_shape, params_per_entry, seed=) -> keras.Model`; for several
-                masks `functools.partial(kgen.networks.made_network, num_masks=16)`.
+            condition: what images are drawn given: `kgen.specs.Labels(10)`,
+                `kgen.specs.Attributes(3)` or a tuple of them; None for nothing.
+            network: function `(image_shape, params_per_entry, seed=, condition=) -> keras.Model`;
+                for several masks `functools.partial(kgen.networks.made_network, num_masks=16)`.
             seed: int, of the masks and of the model.
             **kwargs: `name`, `dtype`.
         """
         likelihood = likelihood or heads.Bernoulli()
-        made = network(image_shape, likelihood.params_size((1,)), seed=seed)
-        return cls(made, likelihood=likelihood, seed=seed, **kwargs)
+        size = likelihood.params_size((1,))
+        made = network(image_shape, size, seed=seed, condition=condition)
+        return cls(made, likelihood=likelihood, condition=condition, seed=seed, **kwargs)
 
     # Density.
 
-    def _params(self, images, labels=None, training=False):
+    def _params(self, images, given=(), training=False):
         """Parameters under mask 0, whose order is that of the pixels."""
-        return self._params_under(tf.constant(0), images, training)
+        return self._params_under(tf.constant(0), images, given, training)
 
-    def _params_under(self, mask, images, training=False):
-        inputs = images if self.num_masks == 1 else [images, mask]
-        return self.network(inputs, training=training)
+    def _params_under(self, mask, images, given, training=False):
+        others = [*given, mask] if self.num_masks > 1 else given
+        return self.network(inputs(images, others), training=training)
 
-    def _log_prob_under(self, mask, images, training=False):
-        return self.likelihood(self._params_under(mask, images, training)).log_prob(images)
+    def _log_prob_under(self, mask, images, given, training=False):
+        params = self._params_under(mask, images, given, training)
+        return self.likelihood(params).log_prob(images)
 
-    def _log_prob(self, images, labels=None, training=False):
+    def _log_prob(self, images, given=(), training=False):
         if training or self.num_masks == 1:
-            return self._log_prob_under(self._mask_of_step(), images, training)
+            return self._log_prob_under(self._mask_of_step(), images, given, training)
         by_mask = tf.map_fn(
-            lambda mask: self._log_prob_under(mask, images),
+            lambda mask: self._log_prob_under(mask, images, given),
             tf.range(self.num_masks),
             fn_output_signature=tf.float32,
         )
@@ -109,7 +128,7 @@ class MADE(PixelByPixel, ObjectiveModel):
     def _conditionals(self):
         return next(part for part in self.network.layers if isinstance(part, MaskedConditionals))
 
-    def _fill(self, images, known, uniforms, temperature, labels=None):
+    def _fill(self, images, known, uniforms, temperature, *given):
         layer, masks, order = self._conditionals, None, None
         if self.num_masks > 1:
             masks, uniforms = self._draw_masks(uniforms)
@@ -122,7 +141,7 @@ class MADE(PixelByPixel, ObjectiveModel):
             uniforms,
             temperature,
             likelihood=self.likelihood,
-            state=layer.start(tf.shape(images)[0], masks),
+            state=layer.start(tf.shape(images)[0], masks, condition_vector(given, self.condition)),
             order=order,
         )
 

@@ -146,7 +146,7 @@ class MultiScalePixelCNN(PixelByPixel, ObjectiveModel):
 
     # What `PixelByPixel` asks for.
 
-    def _log_prob(self, images, labels=None, training=False):
+    def _log_prob(self, images, given=(), training=False):
         images = tf.cast(images, tf.float32)
         total, smaller = 0.0, None
         for network, step, upsampler in self._scales():

@@ -3,12 +3,14 @@
 import keras
 import tensorflow as tf
 
-from kgen import heads
+from kgen import checks, heads
 from kgen.autoregressive.parts.entries import check_network, fill_entries
 from kgen.autoregressive.parts.pixels import PixelByPixel
 from kgen.layers import SharedConditionals
 from kgen.networks import nade_network
+from kgen.networks.conditional import condition_vector
 from kgen.training import ObjectiveModel
+from kgen.verbs.conditioning import inputs
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -31,6 +33,7 @@ class NADE(PixelByPixel, ObjectiveModel):
             `kgen.networks.nade_network`.
         likelihood: head on levels; `kgen.heads.Bernoulli()` by default. With several channels,
             Bernoulli or Categorical.
+        condition: spec of what the network takes behind the images, or a tuple; None for nothing.
         **kwargs: `seed`, `name`, `dtype`.
 
     Raises:
@@ -41,32 +44,37 @@ class NADE(PixelByPixel, ObjectiveModel):
     the pixels are binary and their order is drawn at random once.
     """
 
-    def __init__(self, network, *, likelihood=None, **kwargs):
+    def __init__(self, network, *, likelihood=None, condition=None, **kwargs):
         super().__init__(**kwargs)
         self.network = network
         self.likelihood = likelihood or heads.Bernoulli()
         self.image_shape, _ = check_network(network, SharedConditionals, self.likelihood)
+        self._set_condition(condition)
+        checks.conditioned("network", network, self.condition_inputs)
 
     @classmethod
-    def for_images(cls, image_shape, *, likelihood=None, network=nade_network, **kwargs):
+    def for_images(
+        cls, image_shape, *, likelihood=None, condition=None, network=nade_network, **kwargs
+    ):
         """A NADE with a network made for an image shape.
 
         Args:
             image_shape: `(height, width, channels)`, any of each.
             likelihood: as for the class.
-            network: function `(image_shape, params_per_entry) -> keras.Model`; for another H
-                `functools.partial(kgen.networks.nade_network, hidden_units=200)`.
+            condition: what images are drawn given: `kgen.specs.Labels(10)`,
+                `kgen.specs.Attributes(3)` or a tuple of them; None for nothing.
+            network: function `(image_shape, params_per_entry, condition=) -> keras.Model`; for
+                another H `functools.partial(kgen.networks.nade_network, hidden_units=200)`.
             **kwargs: the class's other arguments.
         """
         likelihood = likelihood or heads.Bernoulli()
-        return cls(
-            network(image_shape, likelihood.params_size((1,))), likelihood=likelihood, **kwargs
-        )
+        made = network(image_shape, likelihood.params_size((1,)), condition=condition)
+        return cls(made, likelihood=likelihood, condition=condition, **kwargs)
 
-    def _params(self, images, labels=None, training=False):
-        return self.network(images, training=training)
+    def _params(self, images, given=(), training=False):
+        return self.network(inputs(images, given), training=training)
 
-    def _fill(self, images, known, uniforms, temperature, labels=None):
+    def _fill(self, images, known, uniforms, temperature, *given):
         layer = next(part for part in self.network.layers if isinstance(part, SharedConditionals))
         return fill_entries(
             layer,
@@ -75,5 +83,5 @@ class NADE(PixelByPixel, ObjectiveModel):
             uniforms,
             temperature,
             likelihood=self.likelihood,
-            state=layer.start(tf.shape(images)[0]),
+            state=layer.start(tf.shape(images)[0], condition_vector(given, self.condition)),
         )

@@ -8,6 +8,7 @@ from kgen.autoregressive.parts.naive import naive_fill
 from kgen.autoregressive.parts.pixels import PixelByPixel, check_likelihood
 from kgen.networks import pixel_rnn
 from kgen.training import ObjectiveModel
+from kgen.verbs.conditioning import inputs
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -35,6 +36,7 @@ class PixelRNN(PixelByPixel, ObjectiveModel):
             is none.
         likelihood: head on levels that makes p(x_i | x_<i); `kgen.heads.Categorical(256)` by
             default.
+        condition: spec of what the network takes behind the images, or a tuple; None for nothing.
         **kwargs: `seed`, `name`, `dtype`.
 
     Raises:
@@ -43,24 +45,30 @@ class PixelRNN(PixelByPixel, ObjectiveModel):
     Reference: van den Oord et al. 2016, "Pixel Recurrent Neural Networks", eq. 1-3.
     """
 
-    def __init__(self, network, *, likelihood=None, **kwargs):
+    def __init__(self, network, *, likelihood=None, condition=None, **kwargs):
         super().__init__(**kwargs)
         self.network = checks.network("network", network)
         self.likelihood = check_likelihood(likelihood or heads.Categorical(256))
-        self.image_shape = checks.image_shape(network.input_shape[1:])
+        self.image_shape = checks.image_shape(network.inputs[0].shape[1:])
+        self._set_condition(condition)
+        checks.conditioned("network", network, self.condition_inputs)
         checks.likelihood_network("network", network, self.image_shape, self.likelihood)
 
     @classmethod
-    def for_images(cls, image_shape, *, likelihood=None, network=pixel_rnn, **kwargs):
+    def for_images(
+        cls, image_shape, *, likelihood=None, condition=None, network=pixel_rnn, **kwargs
+    ):
         """A PixelRNN with the paper's network for an image shape.
 
         Args:
             image_shape: `(height, width, channels)`, any of each.
             likelihood: as for the class. With several channels one whose parameters lie channel by
                 channel (`Bernoulli`, `Categorical`), or one that couples the channels.
-            network: function `(image_shape, params_size, channel_groups=) -> keras.Model`, by
-                default of Row LSTMs; `functools.partial(kgen.networks.pixel_rnn, kind="diagonal")`
-                has Diagonal BiLSTMs.
+            condition: what images are drawn given: `kgen.specs.Labels(10)`,
+                `kgen.specs.Attributes(3)` or a tuple of them; None for nothing.
+            network: function `(image_shape, params_size, channel_groups=, condition=) ->
+                keras.Model`, by default of Row LSTMs;
+                `functools.partial(kgen.networks.pixel_rnn, kind="diagonal")` has Diagonal BiLSTMs.
             **kwargs: the class's other arguments.
         """
         image_shape = checks.image_shape(image_shape)
@@ -69,17 +77,18 @@ class PixelRNN(PixelByPixel, ObjectiveModel):
             image_shape,
             likelihood.params_size(image_shape),
             channel_groups=num_passes(likelihood, image_shape),
+            condition=condition,
         )
-        return cls(made, likelihood=likelihood, **kwargs)
+        return cls(made, likelihood=likelihood, condition=condition, **kwargs)
 
     # Between the objective and verbs of `PixelByPixel` and the network.
 
-    def _params(self, images, labels=None, training=False):
-        return self.network(images, training=training)
+    def _params(self, images, given=(), training=False):
+        return self.network(inputs(images, given), training=training)
 
-    def _fill(self, images, known, uniforms, temperature, labels=None):
+    def _fill(self, images, known, uniforms, temperature, *given):
         return naive_fill(
-            self._params,
+            lambda images: self._params(images, given),
             images,
             known,
             uniforms,

@@ -167,7 +167,7 @@ class PixelVAE(
 
     # What the mixins ask for.
 
-    def _log_likelihood(self, images, latents, training=False):
+    def _log_likelihood(self, images, latents, *, training=False):
         images = tf.cast(images, tf.float32)
         maps = self.decoder(latents, training=training)
         params = self.pixel_network([images, maps], training=training)

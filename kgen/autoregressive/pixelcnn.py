@@ -26,8 +26,7 @@ class PixelCNN(ConvolutionalPixels, ObjectiveModel):
         network: functional keras.Model from images to the likelihood's parameters; see
             `kgen.networks.pixelcnn`.
         likelihood: head on levels; `kgen.heads.Categorical(256)` by default.
-        num_classes: int if the network takes labels as its second input, as a network of one's own
-            may, else None.
+        condition: spec of what the network takes behind the images, or a tuple; None for nothing.
         **kwargs: `seed`, `name`, `dtype`.
 
     Raises:
@@ -39,14 +38,19 @@ class PixelCNN(ConvolutionalPixels, ObjectiveModel):
     """
 
     @classmethod
-    def for_images(cls, image_shape, *, likelihood=None, network=pixelcnn, **kwargs):
+    def for_images(
+        cls, image_shape, *, likelihood=None, condition=None, network=pixelcnn, **kwargs
+    ):
         """A PixelCNN with the paper's network.
 
         Args:
             image_shape: `(height, width, channels)`.
             likelihood: head on levels; `kgen.heads.Categorical(256)` by default.
-            network: function `(image_shape, params_size, channel_groups=) -> keras.Model`; for
-                another size `functools.partial(kgen.networks.pixelcnn, filters=32)`.
+            condition: what images are drawn given: `kgen.specs.Labels(10)`,
+                `kgen.specs.Attributes(3)` or a tuple of them; None for nothing.
+            network: function `(image_shape, params_size, channel_groups=, condition=) ->
+                keras.Model`; for another size
+                `functools.partial(kgen.networks.pixelcnn, filters=32)`.
             **kwargs: `seed`, `name`, `dtype`.
         """
         likelihood = check_likelihood(likelihood or heads.Categorical(256))
@@ -54,5 +58,6 @@ class PixelCNN(ConvolutionalPixels, ObjectiveModel):
             image_shape,
             likelihood.params_size(image_shape),
             channel_groups=num_passes(likelihood, image_shape),
+            condition=condition,
         )
-        return cls(made, likelihood=likelihood, **kwargs)
+        return cls(made, likelihood=likelihood, condition=condition, **kwargs)

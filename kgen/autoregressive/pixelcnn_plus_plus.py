@@ -20,11 +20,11 @@ class PixelCNNPlusPlus(ConvolutionalPixels, ObjectiveModel):
     sees whole pixels and needs no order of the channels.
 
     Args:
-        network: functional keras.Model from images, or from [images, labels], to the likelihood's
-            parameters; see `kgen.networks.pixelcnn_plus_plus`.
+        network: functional keras.Model from images, or from the list of them and conditions, to
+            the likelihood's parameters; see `kgen.networks.pixelcnn_plus_plus`.
         likelihood: head on levels; `kgen.heads.DiscretizedLogisticMixture()` by default, 10
             logistics on 256 levels.
-        num_classes: int if the network takes labels as its second input, else None.
+        condition: spec of what the network takes behind the images, or a tuple; None for nothing.
         **kwargs: `seed`, `name`, `dtype`.
 
     Raises:
@@ -35,13 +35,13 @@ class PixelCNNPlusPlus(ConvolutionalPixels, ObjectiveModel):
         Likelihood and Other Modifications", sections 2.1 to 2.5.
     """
 
-    def __init__(self, network, *, likelihood=None, num_classes=None, **kwargs):
+    def __init__(self, network, *, likelihood=None, condition=None, **kwargs):
         likelihood = likelihood or heads.DiscretizedLogisticMixture()
-        super().__init__(network, likelihood=likelihood, num_classes=num_classes, **kwargs)
+        super().__init__(network, likelihood=likelihood, condition=condition, **kwargs)
 
     @classmethod
     def for_images(
-        cls, image_shape, *, likelihood=None, num_classes=None, network=pixelcnn_plus_plus, **kwargs
+        cls, image_shape, *, likelihood=None, condition=None, network=pixelcnn_plus_plus, **kwargs
     ):
         """A PixelCNN++ with the paper's network, smaller unless told otherwise.
 
@@ -49,11 +49,12 @@ class PixelCNNPlusPlus(ConvolutionalPixels, ObjectiveModel):
             image_shape: `(height, width, channels)`.
             likelihood: head on levels; `kgen.heads.DiscretizedLogisticMixture()` by default. One
                 that does not couple the channels makes them independent, given earlier pixels.
-            num_classes: int to generate from labels, else None.
-            network: function `(image_shape, params_size, num_classes=) -> keras.Model`; for
+            condition: what images are drawn given: `kgen.specs.Labels(10)`,
+                `kgen.specs.Attributes(3)` or a tuple of them; None for nothing.
+            network: function `(image_shape, params_size, condition=) -> keras.Model`; for
                 another size `functools.partial(kgen.networks.pixelcnn_plus_plus, filters=32)`.
             **kwargs: `seed`, `name`, `dtype`.
         """
         likelihood = check_likelihood(likelihood or heads.DiscretizedLogisticMixture())
-        made = network(image_shape, likelihood.params_size(image_shape), num_classes=num_classes)
-        return cls(made, likelihood=likelihood, num_classes=num_classes, **kwargs)
+        made = network(image_shape, likelihood.params_size(image_shape), condition=condition)
+        return cls(made, likelihood=likelihood, condition=condition, **kwargs)

@@ -174,7 +174,7 @@ class BackupAndRestore(keras.callbacks.Callback):
             setattr(self.model, name, value)
         self._records = state["history"]
         self.model._initial_epoch = state["epoch"]
-        if self.params.get("verbose"):
+        if (self.params or {}).get("verbose"):
             print(f"Resuming after epoch {state['epoch']} from {self.path}.")
 
     def _build(self, build_config):

@@ -15,6 +15,7 @@ from kgen.checks.arguments import positive_number as positive_number
 from kgen.checks.arguments import probability as probability
 from kgen.checks.arguments import seed as seed
 from kgen.checks.arguments import sizes as sizes
+from kgen.checks.parts import conditioned as conditioned
 from kgen.checks.parts import decoder as decoder
 from kgen.checks.parts import likelihood_network as likelihood_network
 from kgen.checks.parts import network as network

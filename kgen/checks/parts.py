@@ -34,6 +34,25 @@ def vector_network(role, value):
     return value
 
 
+def conditioned(role, value, given):
+    """Raise ValueError unless a network takes x alone, or x and then its conditions.
+
+    Args:
+        role: str, the argument's name.
+        value: keras.Model.
+        given: name -> spec of each condition.
+    """
+    received = [tuple(tensor.shape[1:]) for tensor in network(role, value).inputs]
+    expected = [tuple(spec.shape) for spec in given.values()]
+    if received[1:] != expected:
+        names = ", ".join(f"{name} {shape}" for name, shape in zip(given, expected, strict=True))
+        raise ValueError(
+            f"{role} '{value.name}' takes inputs of shapes {received}, expected x"
+            + (f" and then {names}: see kgen.networks.conditioned." if names else " alone.")
+            + ("" if names else " What it is given besides is the argument condition.")
+        )
+
+
 def takes_vectors(role, value, source):
     """Return `value`, or raise ValueError if it does not take the vectors that `source` gives."""
     received, given = network(role, value).input_shape, source.output_shape
@@ -73,7 +92,7 @@ def decoder(value, latent_dim, shape, likelihood):
         shape: image shape `(height, width, channels)`.
         likelihood: head.
     """
-    received = tuple(value.input_shape[1:])
+    received = tuple(value.inputs[0].shape[1:])
     if received != (latent_dim,):
         raise ValueError(
             f"decoder '{value.name}' takes inputs of shape {received}, but the encoder's output "

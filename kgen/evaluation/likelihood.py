@@ -5,7 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from kgen import checks
+from kgen import checks, specs
 
 
 def bits_per_dim(nats, image_shape):
@@ -40,8 +40,10 @@ def evidence_lower_bound(model, data, *, num_samples=1, seed=0):
     checks.positive_integer("num_samples", num_samples)
     elbo = tf.function(model.elbo, reduce_retracing=True)
 
-    def of_batch(images, index):
-        draws = [elbo(images, seed=_seed(seed, index, draw)) for draw in range(num_samples)]
+    def of_batch(images, index, **given):
+        draws = [
+            elbo(images, seed=_seed(seed, index, draw), **given) for draw in range(num_samples)
+        ]
         return np.mean(draws, axis=0)
 
     protocol = f"one-sample ELBO, mean of {num_samples} draw(s) per image"
@@ -71,9 +73,10 @@ def importance_weighted_bound(model, data, *, num_samples=100, chunk_size=20, se
     sizes += [num_samples % chunk_size] if num_samples % chunk_size else []
     bound = tf.function(model.importance_weighted_bound, reduce_retracing=True)
 
-    def of_batch(images, index):
+    def of_batch(images, index, **given):
         chunks = [
-            bound(images, num_samples=size, seed=_seed(seed, index, chunk)).numpy() + math.log(size)
+            bound(images, num_samples=size, seed=_seed(seed, index, chunk), **given).numpy()
+            + math.log(size)
             for chunk, size in enumerate(sizes)
         ]
         return np.logaddexp.reduce(chunks, axis=0) - math.log(num_samples)
@@ -97,7 +100,9 @@ def active_units(model, data, *, threshold=0.01):
 
     Reference: Burda et al. 2016, "Importance Weighted Autoencoders", section 5.2.
     """
-    codes = np.concatenate([model.encode(images).numpy() for images in _images(model, data)])
+    codes = np.concatenate(
+        [model.encode(images, **given).numpy() for images, given in _batches(model, data)]
+    )
     variances = codes.var(axis=0)
     return dict(
         value=int((variances > threshold).sum()),
@@ -107,7 +112,10 @@ def active_units(model, data, *, threshold=0.01):
 
 
 def _summary(model, data, of_batch, protocol, seed):
-    values = [of_batch(images, index) for index, images in enumerate(_images(model, data))]
+    values = [
+        of_batch(images, index, **given)
+        for index, (images, given) in enumerate(_batches(model, data))
+    ]
     if not values:
         raise ValueError("The data set is empty: it gave no batch.")
     values = np.concatenate(values)
@@ -121,11 +129,12 @@ def _summary(model, data, of_batch, protocol, seed):
     )
 
 
-def _images(model, data):
+def _batches(model, data):
+    """The x of each batch, and its y as `condition=` where the model has one."""
     for batch in data:
-        images = batch[0] if isinstance(batch, (tuple, list)) else batch
-        checks.images(images, model.image_shape)
-        yield images
+        x, y, *_ = (*batch, None) if isinstance(batch, (tuple, list)) else (batch, None)
+        specs.x_and_y(model.data_spec)[0].check(x)
+        yield x, {} if getattr(model, "condition", None) is None else {"condition": y}
 
 
 def _seed(seed, batch, draw):

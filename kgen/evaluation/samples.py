@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import tensorflow as tf
 
 from kgen import checks
 from kgen.evaluation.features import all_features, describe, image_batches
@@ -13,13 +14,14 @@ from kgen.evaluation.manifold import precision_recall_density_coverage
 from kgen.seeds import as_seed, fold_in
 
 
-def draw_samples(model, num_samples, *, labels=None, batch_size=500, seed=0):
+def draw_samples(model, num_samples, *, condition=None, batch_size=500, seed=0):
     """Samples of a model, in batches of bounded memory.
 
     Args:
         model: a model with the verb `sample`.
         num_samples: int >= 1.
-        labels: for a model of labels, ints `(num_samples,)`, or None for its own choice.
+        condition: for a conditional model, as `sample` takes it, a row per sample, or None for its
+            own choice.
         batch_size: int >= 1, samples a call.
         seed: int. The seed of batch i is the first number of
             `fold_in(as_seed(seed), i, 0)`, so that draws with the seeds 0 and 1 have
@@ -29,18 +31,25 @@ def draw_samples(model, num_samples, *, labels=None, batch_size=500, seed=0):
         NumPy array, float32 `(num_samples, *image_shape)`.
 
     Raises:
-        ValueError: for numbers out of range, or another number of labels.
+        ValueError: for numbers out of range, or another number of rows of `condition`.
     """
     checks.positive_integer("num_samples", num_samples)
     checks.positive_integer("batch_size", batch_size)
-    if labels is not None and np.shape(labels) != (num_samples,):
-        raise ValueError(
-            f"Expected {num_samples} labels, one per sample, received shape {np.shape(labels)}."
-        )
+    if condition is not None and not isinstance(condition, tuple):
+        condition = np.asarray(condition)
+    for rows in () if condition is None else tf.nest.flatten(condition):
+        if np.shape(rows)[:1] != (num_samples,):
+            raise ValueError(
+                f"condition: expected {num_samples} rows, one per sample, received shape "
+                f"{np.shape(rows)}."
+            )
     batches = []
     for index, start in enumerate(range(0, num_samples, batch_size)):
         stop = min(start + batch_size, num_samples)
-        given = {} if labels is None else dict(labels=labels[start:stop])
+        given = {}
+        if condition is not None:
+            rows = [np.asarray(part)[start:stop] for part in tf.nest.flatten(condition)]
+            given["condition"] = tf.nest.pack_sequence_as(condition, rows)
         samples = model.sample(stop - start, seed=_folded(seed, index), **given)
         batches.append(np.asarray(samples))
     return np.concatenate(batches)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kgen import evaluation, plots, serving
+from kgen import evaluation, plots, serving, specs
 from kgen.callbacks.chief import is_chief
 from kgen.experiment.flags import without_folders
 from kgen.experiment.steps import backup
@@ -44,7 +44,7 @@ def mean_term(model, batches, name):
 
 
 def negative_log_likelihood(model, batches):
-    """The exact `-log p` of test images, given their labels where `batches` has them.
+    """The exact `-log p` of test images, given their condition where the model has one.
 
     Args:
         model: a compiled kgen model whose loss it is.
@@ -54,7 +54,7 @@ def negative_log_likelihood(model, batches):
         dict with `value` (nats), `bits_per_dim` and `protocol`.
     """
     nats = mean_term(model, batches, "loss")["value"]
-    given = ", given the label" if isinstance(batches.element_spec, tuple) else ""
+    given = "" if model.condition is None else f", given {specs.describe(model.condition)}"
     return dict(
         value=nats,
         bits_per_dim=float(evaluation.bits_per_dim(-nats, model.image_shape)),

@@ -29,6 +29,8 @@ class MaskedConditionals(keras.layers.Layer):
         order_agnostic: bool. The order of mask 0 is 1 .. D in any case.
         activation: g, name or function.
         seed: int, of the masks: they are a function of it, and no weights.
+        context_dim: int >= 0, size of a context, a vector that every conditional is given. It is
+            mapped linearly onto the first hidden layer and onto the parameters.
         **kwargs: `name`, `trainable`. The layer computes in float32 under every policy, since
             densities are made of its outputs.
 
@@ -49,9 +51,11 @@ class MaskedConditionals(keras.layers.Layer):
         order_agnostic=False,
         activation="relu",
         seed=0,
+        context_dim=0,
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
+        self.context_dim = checks.integer_at_least("context_dim", context_dim, 0)
         self.hidden_units = tuple(
             checks.positive_integer("each of hidden_units", units) for units in hidden_units
         )
@@ -67,7 +71,7 @@ class MaskedConditionals(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.seed = checks.seed(seed)
 
-    def build(self, entries_shape, mask_index_shape=None):
+    def build(self, entries_shape, mask_index_shape=None, context_shape=None):
         """Makes the weights, and the degrees for inputs `(batch, D)`."""
         self.event_dim = int(entries_shape[-1])
         sizes = (self.event_dim, *self.hidden_units)
@@ -86,6 +90,16 @@ class MaskedConditionals(keras.layers.Layer):
         self.output_bias = self.add_weight(
             name="output_bias", shape=shape[::2], initializer="zeros"
         )
+        if self.context_dim:
+            sizes = {"hidden": self.hidden_units[:1], "output": shape[::2]}
+            self.context_kernels = {
+                name: self.add_weight(
+                    name=f"context_{name}_kernel",
+                    shape=(self.context_dim, *size),
+                    initializer=small,
+                )
+                for name, size in sizes.items()
+            }
         self.orders = np.stack([self._order(mask) for mask in range(self.num_masks)])
         self.degrees = [1 + np.argsort(self.orders, axis=1).astype("int32")]
         self.degrees += [
@@ -109,12 +123,13 @@ class MaskedConditionals(keras.layers.Layer):
         # a saved model with other masks would be another model.
         return np.random.RandomState([self.seed % 2**32, *key])
 
-    def call(self, entries, mask_index=None):
+    def call(self, entries, mask_index=None, context=None):
         """All conditionals under one mask.
 
         Args:
             entries: float32 `(batch, D)`.
             mask_index: int32 scalar in 0 .. num_masks - 1; None is 0.
+            context: float32 `(batch, context_dim)` where the layer has one.
 
         Returns:
             float32 `(batch, D, params_per_entry)`.
@@ -126,28 +141,41 @@ class MaskedConditionals(keras.layers.Layer):
         for depth, kernel in enumerate(self.kernels):
             connected = degrees[depth][:, None] <= degrees[depth + 1]
             kernel = kernel * tf.cast(connected, tf.float32)
-            hidden = self.activation(tf.matmul(hidden, kernel) + self.biases[depth])
+            hidden = tf.matmul(hidden, kernel) + self.biases[depth]
+            if context is not None and not depth:
+                hidden += tf.matmul(context, self.context_kernels["hidden"])
+            hidden = self.activation(hidden)
         connected = degrees[-1] < degrees[0][:, None]
         kernel = self.output_kernel * tf.cast(connected, tf.float32)[..., None]
-        return tf.einsum("bh,dhp->bdp", hidden, kernel) + self.output_bias
+        return tf.einsum("bh,dhp->bdp", hidden, kernel) + self._output_bias(context)
 
-    def compute_output_shape(self, entries_shape, mask_index_shape=None):
+    def _output_bias(self, context):
+        if context is None:
+            return self.output_bias
+        return self.output_bias + tf.tensordot(context, self.context_kernels["output"], axes=1)
+
+    def compute_output_shape(self, entries_shape, mask_index_shape=None, context_shape=None):
         """`(batch, D, params_per_entry)`."""
         return (*entries_shape, self.params_per_entry)
 
     # One entry after the other.
 
-    def start(self, batch_size, mask_indices=None):
+    def start(self, batch_size, mask_indices=None, context=None):
         """The state before the first entry: a nest of tensors.
 
         Args:
             batch_size: int32 scalar.
             mask_indices: int32 `(batch,)`, the mask of each row; None is mask 0 for all.
+            context: as for `call`.
         """
         rows = 0 if mask_indices is None else mask_indices
         degrees = tuple(tf.gather(values, rows) for values in self.degrees[1:])
         hidden = tuple(tf.zeros((batch_size, units)) for units in self.hidden_units)
-        return tf.tile(self.biases[0][None], (batch_size, 1)), hidden, degrees
+        incoming = tf.tile(self.biases[0][None], (batch_size, 1))
+        if context is None:
+            return incoming, hidden, degrees, ()
+        incoming += tf.matmul(context, self.context_kernels["hidden"])
+        return incoming, hidden, degrees, (self._output_bias(context),)
 
     def step(self, state, position, entry):
         """The parameters of the next entry.
@@ -160,7 +188,7 @@ class MaskedConditionals(keras.layers.Layer):
         Returns:
             `(state, params)`, the parameters float32 `(batch, params_per_entry)`.
         """
-        incoming, hidden, degrees = state
+        incoming, hidden, degrees, biases = state
         complete, values = [], incoming
         for depth, old in enumerate(hidden):
             if depth:
@@ -171,12 +199,18 @@ class MaskedConditionals(keras.layers.Layer):
             params = tf.matmul(complete[-1], kernel)
         else:
             params = tf.linalg.matvec(kernel, complete[-1], transpose_a=True)
-        return (incoming, tuple(complete), degrees), params + tf.gather(self.output_bias, entry)
+        if not biases:
+            bias = tf.gather(self.output_bias, entry)
+        elif entry.shape.rank:
+            bias = tf.gather(biases[0], entry, batch_dims=1)
+        else:
+            bias = tf.gather(biases[0], entry, axis=1)
+        return (incoming, tuple(complete), degrees, biases), params + bias
 
     def absorb(self, state, entry, values):
         """The state after the values of an entry, float32 `(batch, 1)`, are known."""
-        incoming, hidden, degrees = state
-        return incoming + values * tf.gather(self.kernels[0], entry), hidden, degrees
+        incoming, *rest = state
+        return incoming + values * tf.gather(self.kernels[0], entry), *rest
 
     def get_config(self):
         """The constructor's arguments."""
@@ -188,4 +222,5 @@ class MaskedConditionals(keras.layers.Layer):
             "order_agnostic": self.order_agnostic,
             "activation": keras.activations.serialize(self.activation),
             "seed": self.seed,
+            "context_dim": self.context_dim,
         }

@@ -26,6 +26,8 @@ class SharedConditionals(keras.layers.Layer):
     Args:
         hidden_units: int >= 1, H.
         params_per_entry: int >= 1, P, the size of the parameters of one entry.
+        context_dim: int >= 0, size of a context y, a vector that every conditional is given: then
+            `a_1 = c + U y`.
         **kwargs: `name`, `trainable`. The layer computes in float32 under every policy, since
             densities are made of its outputs.
 
@@ -33,12 +35,13 @@ class SharedConditionals(keras.layers.Layer):
     notation of Uria et al. 2016, "Neural Autoregressive Distribution Estimation", eq. 2-3.
     """
 
-    def __init__(self, hidden_units=500, params_per_entry=1, **kwargs):
+    def __init__(self, hidden_units=500, params_per_entry=1, *, context_dim=0, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.hidden_units = checks.positive_integer("hidden_units", hidden_units)
         self.params_per_entry = checks.positive_integer("params_per_entry", params_per_entry)
+        self.context_dim = checks.integer_at_least("context_dim", context_dim, 0)
 
-    def build(self, entries_shape):
+    def build(self, entries_shape, context_shape=None):
         """Makes the weights for inputs `(batch, D)`."""
         self.event_dim = int(entries_shape[-1])
         self.kernel = self.add_weight(
@@ -52,15 +55,26 @@ class SharedConditionals(keras.layers.Layer):
         self.output_bias = self.add_weight(
             name="output_bias", shape=shape[::2], initializer="zeros"
         )
+        if self.context_dim:
+            self.context_kernel = self.add_weight(
+                name="context_kernel",
+                shape=(self.context_dim, self.hidden_units),
+                initializer="glorot_uniform",
+            )
         self.built = True
 
-    def call(self, entries):
-        """All conditionals: float32 `(batch, D)` to `(batch, D, params_per_entry)`."""
+    def call(self, entries, context=None):
+        """All conditionals: float32 `(batch, D)` to `(batch, D, params_per_entry)`.
+
+        Args:
+            entries: float32 `(batch, D)`.
+            context: float32 `(batch, context_dim)` where the layer has one.
+        """
         kernel, output_kernel = (
             tf.convert_to_tensor(self.kernel),
             tf.convert_to_tensor(self.output_kernel),
         )
-        (running,) = self.start(tf.shape(entries)[0])
+        (running,) = self.start(tf.shape(entries)[0], context)
         size = math.ceil(math.sqrt(self.event_dim))
         blocks = []
         for first in range(0, self.event_dim, size):
@@ -71,15 +85,16 @@ class SharedConditionals(keras.layers.Layer):
             blocks.append(params)
         return tf.transpose(tf.concat(blocks, axis=0), (1, 0, 2)) + self.output_bias
 
-    def compute_output_shape(self, entries_shape):
+    def compute_output_shape(self, entries_shape, context_shape=None):
         """`(batch, D, params_per_entry)`."""
         return (*entries_shape, self.params_per_entry)
 
     # One entry after the other.
 
-    def start(self, batch_size):
+    def start(self, batch_size, context=None):
         """The state before the first entry."""
-        return (tf.tile(self.bias[None], (batch_size, 1)),)
+        running = tf.tile(self.bias[None], (batch_size, 1))
+        return (running if context is None else running + context @ self.context_kernel,)
 
     def step(self, state, position, entry):
         """The parameters of entry `entry`, an int32 scalar, once those before are absorbed.
@@ -100,6 +115,7 @@ class SharedConditionals(keras.layers.Layer):
             **super().get_config(),
             "hidden_units": self.hidden_units,
             "params_per_entry": self.params_per_entry,
+            "context_dim": self.context_dim,
         }
 
 

@@ -3,7 +3,8 @@
 from kgen.networks.autoregressive import made_network as made_network
 from kgen.networks.autoregressive import masked_autoregressive as masked_autoregressive
 from kgen.networks.autoregressive import nade_network as nade_network
-from kgen.networks.conditional import label_conditioned_generator as label_conditioned_generator
+from kgen.networks.conditional import conditioned as conditioned
+from kgen.networks.conditional import make_conditioned as make_conditioned
 from kgen.networks.conditional import projection_discriminator as projection_discriminator
 from kgen.networks.contrastive import contrastive_encoder as contrastive_encoder
 from kgen.networks.contrastive import prediction_head as prediction_head

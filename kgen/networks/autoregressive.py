@@ -6,6 +6,7 @@ from keras import layers
 
 from kgen import checks
 from kgen.layers import MaskedConditionals, MaskedDense, SharedConditionals
+from kgen.networks.conditional import condition_dim, condition_inputs, condition_vector
 
 
 def masked_autoregressive(
@@ -86,6 +87,7 @@ def made_network(
     order_agnostic=False,
     activation="relu",
     seed=0,
+    condition=None,
 ):
     """The network of `kgen.MADE`: the parameters of each entry, given the entries before it.
 
@@ -99,10 +101,12 @@ def made_network(
         order_agnostic: bool, whether each mask but the first has an order of its own.
         activation: of the hidden layers.
         seed: int, of the masks.
+        condition: `kgen.specs.Labels`, `kgen.specs.Attributes`, or a tuple of them; None for a
+            network without.
 
     Returns:
-        keras.Model from float32 `(batch, *image_shape)` in [0, 1], with several masks from the list
-        of it and the int32 scalar index of a mask, to float32
+        keras.Model from float32 `(batch, *image_shape)` in [0, 1], or from the list of it, the
+        conditions and, with several masks, the int32 scalar index of a mask, to float32
         `(batch, height, width, channels * params_per_entry)`, channel after channel.
 
     Raises:
@@ -118,12 +122,14 @@ def made_network(
         order_agnostic=order_agnostic,
         activation=activation,
         seed=seed,
+        context_dim=condition_dim(condition),
     )
     index = keras.Input(batch_shape=(), dtype="int32", name="mask_index")
-    return _image_network(image_shape, layer, [index] if num_masks > 1 else [], "made")
+    masks = {"mask_index": index} if num_masks > 1 else {}
+    return _image_network(image_shape, layer, condition, "made", masks)
 
 
-def nade_network(image_shape, params_per_entry=1, *, hidden_units=500):
+def nade_network(image_shape, params_per_entry=1, *, hidden_units=500, condition=None):
     """The network of `kgen.NADE`: the parameters of each entry, given the entries before it.
 
     An entry is one channel of one pixel. See `kgen.layers.SharedConditionals`.
@@ -132,10 +138,12 @@ def nade_network(image_shape, params_per_entry=1, *, hidden_units=500):
         image_shape: `(height, width, channels)`.
         params_per_entry: int >= 1, such as `likelihood.params_size((1,))`.
         hidden_units: int >= 1.
+        condition: as for `made_network`.
 
     Returns:
-        keras.Model from float32 `(batch, *image_shape)` in [0, 1] to float32
-        `(batch, height, width, channels * params_per_entry)`, channel after channel.
+        keras.Model from float32 `(batch, *image_shape)` in [0, 1], or from the list of it and the
+        conditions, to float32 `(batch, height, width, channels * params_per_entry)`, channel after
+        channel.
 
     Raises:
         ValueError: for a size below its minimum.
@@ -143,15 +151,17 @@ def nade_network(image_shape, params_per_entry=1, *, hidden_units=500):
     Reference:
         Larochelle & Murray 2011, "The Neural Autoregressive Distribution Estimator".
     """
-    return _image_network(
-        image_shape, SharedConditionals(hidden_units, params_per_entry), [], "nade"
-    )
+    layer = SharedConditionals(hidden_units, params_per_entry, context_dim=condition_dim(condition))
+    return _image_network(image_shape, layer, condition, "nade")
 
 
-def _image_network(image_shape, layer, more_inputs, name):
+def _image_network(image_shape, layer, condition, name, masks=None):
     """A layer on the entries of images, row by row, left to right, channel after channel."""
     *sides, channels = checks.image_shape(image_shape)
     images = keras.Input((*sides, channels), dtype="float32", name="images")
-    params = layer(layers.Flatten(dtype="float32")(images), *more_inputs)
+    given, masks = condition_inputs(condition), masks or {}
+    context = {"context": condition_vector(given, condition)} if given else {}
+    params = layer(layers.Flatten(dtype="float32")(images), **masks, **context)
     params = layers.Reshape((*sides, channels * layer.params_per_entry), dtype="float32")(params)
-    return keras.Model([images, *more_inputs] if more_inputs else images, params, name=name)
+    others = [*given, *masks.values()]
+    return keras.Model([images, *others] if others else images, params, name=name)

@@ -5,6 +5,7 @@ from keras import layers
 
 from kgen import checks
 from kgen.layers import CausalConv2D, GatedActivation, RowConv2D
+from kgen.networks.conditional import condition_inputs, offset
 from kgen.networks.pixelcnn import rounded_up
 
 
@@ -15,7 +16,7 @@ def gated_pixelcnn(
     filters=64,
     num_layers=8,
     head_filters=(64,),
-    num_classes=None,
+    condition=None,
     num_maps=None,
     channel_groups=1,
 ):
@@ -28,8 +29,8 @@ def gated_pixelcnn(
 
     The vertical stack v sees all pixels of the rows above, the horizontal stack h those and the row
     to the left. n is 7 in the first layer, which has no sum, and 3 behind it. V y and H y are an
-    embedding of the label each, one a layer. Maps s, such as another network's features, are added
-    in the same way: V * s and H * s are 1 x 1 convolutions.
+    embedding of the condition each, one per layer. Maps s, such as another network's features, are
+    added in the same way: V * s and H * s are 1 x 1 convolutions.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -37,16 +38,17 @@ def gated_pixelcnn(
         filters: int, p of the paper, rounded up to a multiple of `channel_groups`.
         num_layers: int >= 1.
         head_filters: sizes of the 1 x 1 convolutions before the output, rounded up likewise.
-        num_classes: int, or None for a network without labels.
+        condition: `kgen.specs.Labels`, `kgen.specs.Attributes`, or a tuple of them; None for a
+            network without.
         num_maps: int, channels of the maps s, or None for a network without them.
         channel_groups: int, 1, or the number of channels to order them by masks: R, G, B, which
             share all sizes equally.
 
     Returns:
         keras.Model from float32 images `(batch, *image_shape)` in [0, 1], or from the list of them,
-        labels, int32 `(batch,)`, and maps, float32 `(batch, height, width, num_maps)`, where there
-        are any, to `(batch, height, width, params_size)`, of which entry (r, c) depends on earlier
-        pixels only, and on what is given.
+        the conditions and maps, float32 `(batch, height, width, num_maps)`, where there are any,
+        to `(batch, height, width, params_size)`, of which entry (r, c) depends on earlier pixels
+        only, and on what is given.
 
     Raises:
         ValueError: for a size that does not fit.
@@ -60,10 +62,8 @@ def gated_pixelcnn(
     head_filters = [rounded_up("each of head_filters", f, channel_groups) for f in head_filters]
     checks.positive_integer("num_layers", num_layers)
     images = keras.Input(image_shape, name="images")
-    inputs, labels, maps = [images], None, None
-    if num_classes is not None:
-        labels = keras.Input((), dtype="int32", name="labels")
-        inputs.append(labels)
+    given, maps = condition_inputs(condition), None
+    inputs = [images, *given]
     if num_maps is not None:
         checks.positive_integer("num_maps", num_maps)
         maps = keras.Input((*image_shape[:2], num_maps), name="maps")
@@ -73,9 +73,8 @@ def gated_pixelcnn(
         return CausalConv2D(size, 1, channel_groups=channel_groups)(x)
 
     def gate(x, groups):
-        if labels is not None:
-            offset = layers.Embedding(checks.num_classes(num_classes), 2 * filters)(labels)
-            x = layers.Add()([x, layers.Reshape((1, 1, 2 * filters))(offset)])
+        if given:
+            x = layers.Add()([x, offset(given, condition, 2 * filters)])
         if maps is not None:
             x = layers.Add()([x, layers.Conv2D(2 * filters, 1, use_bias=False)(maps)])
         return GatedActivation(channel_groups=groups)(x)

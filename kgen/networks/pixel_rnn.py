@@ -5,6 +5,7 @@ from keras import layers
 
 from kgen import checks
 from kgen.layers import CausalConv2D, DiagonalBiLSTM, RowLSTM
+from kgen.networks.conditional import condition_inputs, offset
 from kgen.networks.pixelcnn import rounded_up
 
 _LSTMS = {"row": RowLSTM, "diagonal": DiagonalBiLSTM}
@@ -19,6 +20,7 @@ def pixel_rnn(
     num_layers=7,
     output_units=None,
     channel_groups=1,
+    condition=None,
 ):
     """A masked convolution, LSTM layers with residual connections, two masked 1 x 1 layers.
 
@@ -45,10 +47,12 @@ def pixel_rnn(
         output_units: int, features of the first 1 x 1 layer, rounded likewise; 2 h by default.
         channel_groups: int, 1, or the number of channels to order them by masks: R, G, B. It is 1
             only for grey images and for a likelihood that couples the channels.
+        condition: `kgen.specs.Labels`, `kgen.specs.Attributes`, or a tuple of them, whose embedding
+            is added to the first convolution; None for a network without.
 
     Returns:
-        keras.Model from float32 `(batch, *image_shape)` in [0, 1] to float32
-        `(batch, height, width, params_size)`.
+        keras.Model from float32 `(batch, *image_shape)` in [0, 1], or from the list of it and the
+        conditions, to float32 `(batch, height, width, params_size)`.
 
     Raises:
         ValueError: for an unknown kind, or sizes out of range or that do not fit.
@@ -74,11 +78,13 @@ def pixel_rnn(
     hidden_units = rounded_up("hidden_units", hidden_units, groups)
     output_units = rounded_up("output_units", output_units or 2 * hidden_units, groups)
 
-    inputs = keras.Input(image_shape)
-    x = layers.Rescaling(2.0, offset=-1.0)(inputs)
+    images, given = keras.Input(image_shape), condition_inputs(condition)
+    x = layers.Rescaling(2.0, offset=-1.0)(images)
     if kind == "diagonal":
         x = layers.ZeroPadding2D(((0, 0), (0, 1)))(x)
     x = CausalConv2D(2 * hidden_units, 7, see_current=False, channel_groups=groups)(x)
+    if given:
+        x = layers.Add()([x, offset(given, condition, 2 * hidden_units)])
     for _ in range(num_layers):
         states = _LSTMS[kind](hidden_units, channel_groups=groups)(x)
         x = layers.Add()([x, CausalConv2D(2 * hidden_units, 1, channel_groups=groups)(states)])
@@ -88,4 +94,5 @@ def pixel_rnn(
         x = layers.Cropping2D(((0, 0), (0, 1)))(x)
     head = dict(channel_groups=groups, dtype="float32", name="params")
     outputs = CausalConv2D(params_size, 1, **head)(x)
+    inputs = [images, *given] if given else images
     return keras.Model(inputs, outputs, name="pixel_rnn")

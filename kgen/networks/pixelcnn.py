@@ -5,10 +5,18 @@ from keras import layers
 
 from kgen import checks
 from kgen.layers import CausalConv2D
+from kgen.networks.conditional import condition_inputs, offset
 
 
 def pixelcnn(
-    image_shape, params_size, *, filters=64, num_blocks=7, head_filters=(64,), channel_groups=1
+    image_shape,
+    params_size,
+    *,
+    filters=64,
+    num_blocks=7,
+    head_filters=(64,),
+    channel_groups=1,
+    condition=None,
 ):
     """A causal network: masked 7 x 7 convolution, residual blocks, 1 x 1 convolutions.
 
@@ -27,10 +35,14 @@ def pixelcnn(
             paper has 1024 for colour images, 32 for grey ones.
         channel_groups: int, 1, or the number of channels to order them by masks: R, G, B, which
             share all sizes equally.
+        condition: `kgen.specs.Labels`, `kgen.specs.Attributes`, or a tuple of them, whose embedding
+            is added to the masked 3 x 3 convolution of each block and to the first convolution;
+            None for a network without.
 
     Returns:
-        keras.Model from float32 images `(batch, *image_shape)` in [0, 1] to `(batch, height, width,
-        params_size)`, of which entry (r, c) depends on earlier pixels only.
+        keras.Model from float32 images `(batch, *image_shape)` in [0, 1], or from the list of them
+        and the conditions, to `(batch, height, width, params_size)`, of which entry (r, c) depends
+        on earlier pixels only, and on what is given.
 
     Raises:
         ValueError: for a size that does not fit.
@@ -49,18 +61,22 @@ def pixelcnn(
     def relu(x):
         return layers.Activation("relu")(x)
 
-    images = keras.Input(image_shape, name="images")
+    def shifted(x, size):
+        return layers.Add()([x, offset(given, condition, size)]) if given else x
+
+    images, given = keras.Input(image_shape, name="images"), condition_inputs(condition)
     x = layers.Rescaling(2.0, -1.0)(images)
-    x = convolution(filters, 7, see_current=False)(x)
+    x = shifted(convolution(filters, 7, see_current=False)(x), filters)
     for _ in range(num_blocks):
         y = convolution(filters // 2, 1)(relu(x))
-        y = convolution(filters // 2, 3)(relu(y))
+        y = shifted(convolution(filters // 2, 3)(relu(y)), filters // 2)
         y = convolution(filters, 1)(relu(y))
         x = layers.Add()([x, y])
     for size in head_filters:
         x = convolution(size, 1)(relu(x))
     outputs = convolution(params_size, 1)(relu(x))
-    return keras.Model(images, outputs, name="pixelcnn")
+    inputs = [images, *given] if given else images
+    return keras.Model(inputs, outputs, name="pixelcnn")
 
 
 def rounded_up(name, size, multiple):

@@ -12,6 +12,7 @@ from kgen.layers import (
     OnesChannel,
     RowConv2D,
 )
+from kgen.networks.conditional import condition_inputs, offset
 
 
 def pixelcnn_plus_plus(
@@ -22,7 +23,7 @@ def pixelcnn_plus_plus(
     num_blocks=2,
     num_scales=None,
     dropout=0.0,
-    num_classes=None,
+    condition=None,
 ):
     """A causal U-net of two streams: whole rows above (u), and those with the row to the left (l).
 
@@ -42,11 +43,12 @@ def pixelcnn_plus_plus(
         num_scales: int >= 1, or None for up to 3, as many as height and width can be halved for.
         dropout: float in [0, 1), inside the blocks; 0.5 in the paper. Keras keeps the random state
             of its layer out of `.keras` files; `kgen.callbacks.BackupAndRestore` restores it.
-        num_classes: int, or None for a network without labels.
+        condition: `kgen.specs.Labels`, `kgen.specs.Attributes`, or a tuple of them; None for a
+            network without.
 
     Returns:
         keras.Model from float32 images `(batch, *image_shape)` in [0, 1], or from the list of them
-        and labels, int32 `(batch,)`, to `(batch, height, width, params_size)`, of which entry
+        and the conditions to `(batch, height, width, params_size)`, of which entry
         (r, c) depends on earlier pixels only. The channels of a pixel do not see one another: the
         likelihood couples them.
 
@@ -65,10 +67,8 @@ def pixelcnn_plus_plus(
         raise ValueError(f"dropout must be in [0, 1), received {dropout!r}.")
     num_scales = _num_scales(image_shape, num_scales)
     images = keras.Input(image_shape, name="images")
-    inputs, labels = images, None
-    if num_classes is not None:
-        labels = keras.Input((), dtype="int32", name="labels")
-        inputs = [images, labels]
+    given = condition_inputs(condition)
+    inputs = [images, *given] if given else images
 
     def rows(size, **kwargs):
         return RowConv2D(size, (2, 3), **kwargs)
@@ -85,9 +85,8 @@ def pixelcnn_plus_plus(
         if dropout:
             y = layers.Dropout(dropout)(y)
         y = convolution(2 * filters)(y)
-        if labels is not None:
-            offset = layers.Embedding(checks.num_classes(num_classes), 2 * filters)(labels)
-            y = layers.Add()([y, layers.Reshape((1, 1, 2 * filters))(offset)])
+        if given:
+            y = layers.Add()([y, offset(given, condition, 2 * filters)])
         return layers.Add()([x, GatedActivation("linear")(y)])
 
     def larger(x):

@@ -4,7 +4,9 @@ import math
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from kgen import specs
 from kgen.plots.pictures import check_channels
 
 _WHITE, _GREY = 255, 160
@@ -76,7 +78,7 @@ def _edge_brightness(pixels):
     return np.quantile(np.concatenate([edge.ravel() for edge in edges]), 0.25)
 
 
-def sample_grid(model, *, num_samples=64, seed=0):
+def sample_grid(model, *, num_samples=64, condition=None, seed=0):
     """Draws a grid of `model.sample(num_samples, seed=seed)`.
 
     A fixed seed shows the same latents at every epoch, so what changes is what was learned. A
@@ -85,23 +87,27 @@ def sample_grid(model, *, num_samples=64, seed=0):
     Args:
         model: Model with the verb `sample`.
         num_samples: Number of images.
+        condition: As for `sample`. None for a model without a condition, or for all classes.
         seed: Integer seed, or None for new samples at each call.
 
     Returns:
         uint8 array, shape `(grid_height, grid_width, channels)`.
     """
-    num_classes = getattr(model, "num_classes", None)
-    if num_classes is not None:
-        num_samples = num_classes * max(1, num_samples // num_classes)
-    return image_grid(model.sample(num_samples, seed=seed), columns=num_classes)
+    columns, made_given = None, getattr(model, "condition", None)
+    if condition is None and isinstance(made_given, specs.Labels):
+        columns = made_given.num_classes
+        num_samples = columns * max(1, num_samples // columns)
+    given = {} if condition is None else {"condition": condition}
+    return image_grid(model.sample(num_samples, seed=seed, **given), columns=columns)
 
 
-def reconstruction_grid(model, images):
+def reconstruction_grid(model, images, *, condition=None):
     """Draws each image directly above its reconstruction; pairs stand apart.
 
     Args:
         model: Model with the verb `reconstruct`.
         images: float32 array in [0, 1], shape `(num_images, height, width, channels)`.
+        condition: What the images are given, for a conditional model.
 
     Returns:
         uint8 array, shape `(grid_height, grid_width, channels)`.
@@ -110,7 +116,8 @@ def reconstruction_grid(model, images):
         ValueError: If the reconstructions differ in shape from the images.
     """
     images = np.asarray(images)
-    reconstructions = np.asarray(model.reconstruct(images))
+    given = {} if condition is None else {"condition": condition}
+    reconstructions = np.asarray(model.reconstruct(images, **given))
     if images.shape != reconstructions.shape:
         raise ValueError(
             f"Expected reconstructions of shape {images.shape}, as the images. "
@@ -120,7 +127,7 @@ def reconstruction_grid(model, images):
     return image_grid(np.concatenate([images, line, reconstructions], axis=1), padding=4)
 
 
-def completion_grid(model, images, labels=None, *, num_completions=4, known=0.5, seed=0):
+def completion_grid(model, images, *, condition=None, num_completions=4, known=0.5, seed=0):
     """Draws images, what is left of them, and how a model completes that.
 
     One row per image: the image, its upper part with mid-gray below, `num_completions` completions.
@@ -128,7 +135,7 @@ def completion_grid(model, images, labels=None, *, num_completions=4, known=0.5,
     Args:
         model: Model with the verb `complete`.
         images: float32 array in [0, 1], shape `(num_images, height, width, channels)`.
-        labels: int32 array `(num_images,)` for a label-conditional model.
+        condition: One row per image for a conditional model; a tuple of such for several.
         num_completions: Number of completions per image.
         known: Share of the rows that is known, from the top.
         seed: Integer seed.
@@ -141,8 +148,11 @@ def completion_grid(model, images, labels=None, *, num_completions=4, known=0.5,
     mask[: round(known * len(mask))] = True
     # All completions in one call: each row has a seed of its own.
     repeated = np.repeat(images, num_completions, axis=0)
-    given = None if labels is None else np.repeat(labels, num_completions)
-    completed = np.asarray(model.complete(repeated, mask=mask, labels=given, seed=seed))
+    if condition is not None:
+        condition = tf.nest.map_structure(
+            lambda rows: np.repeat(rows, num_completions, axis=0), condition
+        )
+    completed = np.asarray(model.complete(repeated, mask=mask, condition=condition, seed=seed))
     completed = completed.reshape(len(images), num_completions, *images.shape[1:])
     hidden = np.where(mask[..., None], images, np.float32(0.5))
     rows = np.concatenate([images[:, None], hidden[:, None], completed], axis=1)

@@ -1,5 +1,6 @@
 """Pictures of a latent space: traversals, the plane of two latents, codes as points."""
 
+import functools
 import statistics
 
 import numpy as np
@@ -10,7 +11,7 @@ from kgen.plots.grids import image_grid
 from kgen.seeds import seed_rows
 
 
-def latent_traversal(model, *, image=None, num_steps=9, limit=2.5, dims=None):
+def latent_traversal(model, *, image=None, num_steps=9, limit=2.5, dims=None, condition=None):
     """Draws what happens when one latent after the other moves from `-limit` to `limit`.
 
     Row r shows `decode(z)` with `z[dims[r]]` replaced by `num_steps` equally spaced values and all
@@ -23,6 +24,7 @@ def latent_traversal(model, *, image=None, num_steps=9, limit=2.5, dims=None):
         num_steps: Images in a row.
         limit: Half the range of the traversal, in the latents' unit.
         dims: Indices of the latents to move, one per row. By default all.
+        condition: One value for all images, for a conditional model.
 
     Returns:
         uint8 array, shape `(grid_height, grid_width, channels)`.
@@ -37,19 +39,19 @@ def latent_traversal(model, *, image=None, num_steps=9, limit=2.5, dims=None):
             f"Expected dims in 0..{model.latent_dim - 1}, at least one, and num_steps >= 1. "
             f"Received dims={dims}, num_steps={num_steps}."
         )
+    given = {} if condition is None else {"condition": condition}
     if image is None:
         center = np.zeros(model.latent_dim, dtype=np.float32)
     else:
-        center = np.asarray(model.encode(np.asarray(image)[np.newaxis]))[0]
+        center = np.asarray(model.encode(np.asarray(image)[np.newaxis], **given))[0]
     latents = np.tile(center, (len(dims), num_steps, 1)).astype(np.float32)
     for row, dim in enumerate(dims):
         latents[row, :, dim] = np.linspace(-limit, limit, num_steps)
-    return image_grid(
-        in_chunks(model.decode, latents.reshape(-1, model.latent_dim)), columns=num_steps
-    )
+    decode = functools.partial(model.decode, **given)
+    return image_grid(in_chunks(decode, latents.reshape(-1, model.latent_dim)), columns=num_steps)
 
 
-def interpolation_grid(model, *, num_paths=8, num_steps=10, seed=0):
+def interpolation_grid(model, *, num_paths=8, num_steps=10, condition=None, seed=0):
     """Draws paths between random latents, one per row.
 
     Args:
@@ -57,6 +59,7 @@ def interpolation_grid(model, *, num_paths=8, num_steps=10, seed=0):
             label-conditional one draws its classes in turn.
         num_paths: Rows.
         num_steps: Images in a row, both ends included.
+        condition: One row per path for a conditional model. None for all classes in turn.
         seed: Integer.
 
     Returns:
@@ -64,13 +67,14 @@ def interpolation_grid(model, *, num_paths=8, num_steps=10, seed=0):
     """
     rows = seed_rows(seed, 2 * num_paths)
     start, end = model.sample_latents(rows[:num_paths]), model.sample_latents(rows[num_paths:])
-    num_classes = getattr(model, "num_classes", None)
-    labels = {} if num_classes is None else {"labels": np.arange(num_paths) % num_classes}
-    path = np.asarray(model.interpolate(start, end=end, num_steps=num_steps, **labels))
+    if condition is None and getattr(model, "condition", None) is not None:
+        condition = model.conditions_in_turn(num_paths)
+    given = {} if condition is None else {"condition": condition}
+    path = np.asarray(model.interpolate(start, end=end, num_steps=num_steps, **given))
     return image_grid(path.reshape(-1, *path.shape[2:]), columns=num_steps)
 
 
-def latent_manifold(model, *, num_steps=20):
+def latent_manifold(model, *, num_steps=20, condition=None):
     """Draws the images over the plane of two latents, evenly in probability.
 
     The coordinates are the standard normal's quantiles at (i + 1/2) / num_steps, so that each image
@@ -80,6 +84,7 @@ def latent_manifold(model, *, num_steps=20):
     Args:
         model: Model with `latent_dim == 2` and the verb `decode`.
         num_steps: Images along each side.
+        condition: One value for all images, for a conditional model.
 
     Returns:
         uint8 array, shape `(num_steps * height, num_steps * width, channels)`.
@@ -100,7 +105,9 @@ def latent_manifold(model, *, num_steps=20):
     normal = statistics.NormalDist()
     quantiles = [normal.inv_cdf((step + 0.5) / num_steps) for step in range(num_steps)]
     latents = [(right, up) for up in reversed(quantiles) for right in quantiles]
-    images = in_chunks(model.decode, np.array(latents, dtype=np.float32))
+    given = {} if condition is None else {"condition": condition}
+    decode = functools.partial(model.decode, **given)
+    images = in_chunks(decode, np.array(latents, dtype=np.float32))
     return image_grid(images, columns=num_steps, padding=0)
 
 

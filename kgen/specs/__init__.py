@@ -22,6 +22,7 @@ from kgen.specs.kinds import Waveforms as Waveforms
 from kgen.specs.spec import Seeds as Seeds
 from kgen.specs.spec import Spec as Spec
 from kgen.specs.spec import Values as Values
+from kgen.specs.structure import condition_parts as condition_parts
 from kgen.specs.structure import describe as describe
 from kgen.specs.structure import example as example
 from kgen.specs.structure import of_shape as of_shape

@@ -1,6 +1,6 @@
 """Structures of specs: nested tuples and dicts, in Keras' `(x, y)` form."""
 
-from kgen.specs.kinds import Clips, Images, Points, Signals
+from kgen.specs.kinds import Attributes, Clips, Images, Labels, Points, Signals
 
 
 def of_shape(shape):
@@ -39,6 +39,23 @@ def x_and_y(data_spec):
             "several parts, nest them: ((a, b, c),)."
         )
     return tuple(data_spec) if len(data_spec) == 2 else (*data_spec, None)
+
+
+def condition_parts(condition):
+    """The specs of what a model generates given: a tuple, empty for None.
+
+    Raises:
+        ValueError: unless `condition` is `Labels`, `Attributes`, or a tuple of them.
+    """
+    if condition is None:
+        return ()
+    parts = tuple(condition) if isinstance(condition, (tuple, list)) else (condition,)
+    if not parts or not all(isinstance(part, (Labels, Attributes)) for part in parts):
+        raise ValueError(
+            "condition must be kgen.specs.Labels, kgen.specs.Attributes, or a tuple of them; "
+            f"received {condition!r}."
+        )
+    return parts
 
 
 def pairs(structure, values, role="x"):

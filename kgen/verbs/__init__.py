@@ -6,6 +6,7 @@ randomness is `seed`, and a verb that a model cannot honour is absent.
 
 from kgen.verbs.bound import EvidenceBound as EvidenceBound
 from kgen.verbs.completion import Completion as Completion
+from kgen.verbs.conditioning import Conditioning as Conditioning
 from kgen.verbs.decoding import Decoding as Decoding
 from kgen.verbs.decoding import Interpolation as Interpolation
 from kgen.verbs.density import Density as Density

@@ -7,9 +7,10 @@ from kgen import checks, heads, specs
 from kgen.losses import variational as losses
 from kgen.seeds import as_seed, sample_rows
 from kgen.training.hyperparameters import Hyperparameter
+from kgen.verbs.conditioning import Conditioning, inputs
 
 
-class EvidenceBound:
+class EvidenceBound(Conditioning):
     """Promise: `elbo`, `importance_weighted_bound`: bounds on log p(x), in nats per example.
 
     For models of `p(x) = E_{p(z)} p(x|z)` with an encoder for q(z|x).
@@ -17,8 +18,10 @@ class EvidenceBound:
     Such a model has an `encoder` from examples to the posterior's parameters, `posterior`, `prior`
     and `latent_dim`, and defines
 
-        _log_likelihood(images, latents, training=False)
+        _log_likelihood(images, latents, *given, training=False)
             log p(x|z): float32 `(batch,)`, nats, from as many images as latents
+
+    With a `condition` y the encoder takes `[x, *y]`: log p(x|y) = log E_{p(z)} p(x|z, y).
     """
 
     terms = ("loss", "elbo", "reconstruction", "kl")
@@ -43,16 +46,21 @@ class EvidenceBound:
                 f"needs beta=1, free_bits=0, kl_warmup_epochs=0. Received beta={beta}, "
                 f"free_bits={free_bits}, kl_warmup_epochs={kl_warmup_epochs}."
             )
-        self.image_shape = checks.image_shape(self.encoder.input_shape[1:])
-        self.data_spec = specs.Images(
-            self.image_shape, getattr(self, "num_levels", self.likelihood.required_levels)
-        )
+        checks.conditioned("encoder", self.encoder, self.condition_inputs)
+        self.image_shape = checks.image_shape(self.encoder.inputs[0].shape[1:])
+        num_levels = getattr(self, "num_levels", self.likelihood.required_levels)
+        self.data_spec = self._with_condition(specs.Images(self.image_shape, num_levels))
         self.latent_dim = self.posterior.event_size(self.encoder.output_shape[-1])
         self.prior = checks.prior(
             prior or self.posterior.default_prior(self.latent_dim),
             self.latent_dim,
             self.image_shape,
         )
+        if self.condition is not None and isinstance(self.prior, heads.VampPrior):
+            raise ValueError(
+                "A VampPrior's pseudo-inputs have no condition: use another prior, such as "
+                "kgen.heads.MixtureOfNormalsPrior, with condition=."
+            )
         if kl_warmup_epochs:
             # Only `fit` knows epochs and lowers it: `train_on_batch` trains with beta.
             full = keras.initializers.Constant(beta)
@@ -62,12 +70,12 @@ class EvidenceBound:
 
     def objective(self, x, y=None, training=False):
         """The terms `loss`, `elbo`, `reconstruction`, `kl`, each float32 `(batch,)` in nats."""
-        seed = self.noise_seed(training)
+        seed, given = self.noise_seed(training), self._given_y(y)
         if self.num_importance_samples > 1:
-            return self._importance_weighted_objective(x, seed, training)
-        posterior = self.posterior(self.encoder(x, training=training))
+            return self._importance_weighted_objective(x, given, seed, training)
+        posterior = self.posterior(self.encoder(inputs(x, given), training=training))
         latents = posterior.sample(seed=seed)
-        reconstruction = -self._log_likelihood(x, latents, training)
+        reconstruction = -self._log_likelihood(x, latents, *given, training=training)
         kl_by_dim = losses.kl_by_dim(posterior, self.prior_distribution(), latents)
         kl = tf.reduce_sum(kl_by_dim, axis=-1)
         # Without free bits an estimate of the KL may be negative.
@@ -76,21 +84,24 @@ class EvidenceBound:
         loss = reconstruction + self._current_beta(training) * bounded
         return dict(loss=loss, elbo=-reconstruction - kl, reconstruction=reconstruction, kl=kl)
 
-    def _importance_weighted_objective(self, x, seed, training):
-        parts = self._log_weights(x, self.num_importance_samples, seed, training)
-        log_likelihood, log_ratio = parts
+    def _importance_weighted_objective(self, x, given, seed, training):
+        num_samples = self.num_importance_samples
+        log_likelihood, log_ratio = self._log_weights(x, given, num_samples, seed, training)
         reconstruction = -tf.reduce_mean(log_likelihood, axis=0)
         kl = -tf.reduce_mean(log_ratio, axis=0)
         loss = -losses.log_mean_exp(log_likelihood + log_ratio)
         return dict(loss=loss, elbo=-reconstruction - kl, reconstruction=reconstruction, kl=kl)
 
-    def _log_weights(self, x, num_samples, seed, training=False):
+    def _log_weights(self, x, given, num_samples, seed, training=False):
         """log p(x|z) and log p(z) - log q(z|x) of samples of q, each `(num_samples, batch)`."""
-        posterior = self.posterior(self.encoder(x, training=training))
+        posterior = self.posterior(self.encoder(inputs(x, given), training=training))
         latents = posterior.sample(num_samples, seed=seed)
         flat = tf.reshape(latents, (-1, self.latent_dim))
-        repeated = tf.reshape(tf.repeat(x[None], num_samples, axis=0), (-1, *x.shape[1:]))
-        log_likelihood = self._log_likelihood(repeated, flat, training)
+        repeated, *given = (
+            tf.reshape(tf.repeat(rows[None], num_samples, axis=0), (-1, *rows.shape[1:]))
+            for rows in (x, *given)
+        )
+        log_likelihood = self._log_likelihood(repeated, flat, *given, training=training)
         log_ratio = self.prior_distribution().log_prob(latents) - posterior.log_prob(latents)
         return tf.reshape(log_likelihood, tf.shape(log_ratio)), log_ratio
 
@@ -122,15 +133,16 @@ class EvidenceBound:
 
     # Verbs.
 
-    def elbo(self, x, *, seed=None):
+    def elbo(self, x, *, condition=None, seed=None):
         """One-sample estimate of the evidence lower bound: float32 `(batch,)`, nats."""
-        return self.importance_weighted_bound(x, num_samples=1, seed=seed)
+        return self.importance_weighted_bound(x, condition=condition, num_samples=1, seed=seed)
 
-    def importance_weighted_bound(self, x, *, num_samples=50, seed=None):
+    def importance_weighted_bound(self, x, *, condition=None, num_samples=50, seed=None):
         """L_K = log 1/K sum_k p(x, z_k) / q(z_k|x) <= log p(x), in expectation.
 
         Args:
             x: float32 images `(batch, height, width, channels)` in [0, 1].
+            condition: one row per image where the model has a condition, else None.
             num_samples: int >= 1, K. Memory grows with `batch * num_samples`: for many, see
                 `kgen.evaluation.likelihood`.
             seed: int, or None for a fresh one.
@@ -144,12 +156,15 @@ class EvidenceBound:
         if tf.executing_eagerly():
             specs.x_and_y(self.data_spec)[0].check(x)
         x = tf.convert_to_tensor(x, tf.float32)
-        log_likelihood, log_ratio = self._log_weights(x, num_samples, as_seed(seed))
+        given = self._given(condition, x)
+        log_likelihood, log_ratio = self._log_weights(x, given, num_samples, as_seed(seed))
         return losses.log_mean_exp(log_likelihood + log_ratio)
 
-    def encode(self, images):
+    def encode(self, images, *, condition=None):
         """The posterior's mean (its median where the mean is not known): `(batch, latent_dim)`."""
-        posterior = self.posterior(self.encoder(images, training=False))
+        images = tf.convert_to_tensor(images)
+        batch = inputs(images, self._given(condition, images))
+        posterior = self.posterior(self.encoder(batch, training=False))
         return heads.location(posterior)
 
     def sample_latents(self, seeds):

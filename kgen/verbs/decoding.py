@@ -4,14 +4,15 @@ import tensorflow as tf
 
 from kgen import checks, specs
 from kgen.endpoints import Endpoint
+from kgen.verbs.conditioning import Conditioning
 
 
-class Decoding:
+class Decoding(Conditioning):
     """Promise: `decode(latents)` gives examples.
 
     A model has `latent_dim`, or its own `latent_spec` and `latent_name`, and defines
 
-        decode(latents, **conditions)
+        decode(latents, *, condition=None)
 
     Brings the endpoint `decode`.
     """
@@ -25,12 +26,11 @@ class Decoding:
 
     def _decode_inputs(self):
         """What an example is decoded given, beside its latent: name -> spec."""
-        return {}
+        return self.condition_inputs
 
-    def _decode_rows(self, latents, *conditions):
-        """`decode` in an endpoint, the conditions in the order of `_decode_inputs`."""
-        names = self._decode_inputs()
-        return self.decode(latents, **dict(zip(names, conditions, strict=True)))
+    def _decode_rows(self, latents, *rows):
+        """`decode` in an endpoint, `rows` in the order of `_decode_inputs`."""
+        return self.decode(latents, **self._as_condition(rows))
 
     def endpoints(self):
         """`decode`."""
@@ -50,14 +50,14 @@ class Interpolation(Decoding):
     straight line, unless a model overrides `_point_between`.
     """
 
-    def interpolate(self, start, *, end, num_steps=8, **conditions):
+    def interpolate(self, start, *, end, num_steps=8, condition=None):
         """Decode the paths between two batches of latents.
 
         Args:
             start: float32 `(batch, latent_dim)`, such as `encode` or `sample_latents` gives.
             end: the same shape.
             num_steps: int >= 2, both ends included.
-            **conditions: what `decode` takes.
+            condition: one row per path where the model has a condition, else None.
 
         Returns:
             float32 `(batch, num_steps, *shape)`.
@@ -65,10 +65,11 @@ class Interpolation(Decoding):
         Raises:
             ValueError: for latents of another shape, or fewer than two steps.
         """
-        return self._decode_path(self._point_between, start, end, num_steps, conditions)
+        return self._decode_path(self._point_between, start, end, num_steps, condition)
 
-    def _decode_path(self, between, start, end, num_steps, conditions):
+    def _decode_path(self, between, start, end, num_steps, condition):
         start, end = self._checked_ends(start, end, num_steps)
+        conditions = {} if condition is None else {"condition": condition}
         steps = [
             self.decode(between(start, end, tf.fill(tf.shape(start)[:1], weight)), **conditions)
             for weight in tf.unstack(tf.linspace(0.0, 1.0, num_steps))
@@ -95,8 +96,8 @@ class Interpolation(Decoding):
         """`interpolate`, and `decode`."""
         spec = specs.x_and_y(self.data_spec)[0]
 
-        def interpolate(start, end, weight, *conditions):
-            point = self._decode_rows(self._point_between(start, end, weight), *conditions)
+        def interpolate(start, end, weight, *rows):
+            point = self._decode_rows(self._point_between(start, end, weight), *rows)
             return {spec.noun: tf.cast(point, tf.float32)}
 
         inputs = {"start": self.latent_spec, "end": self.latent_spec, "weight": specs.Values()}

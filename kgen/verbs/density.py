@@ -2,9 +2,10 @@
 
 from kgen import specs
 from kgen.endpoints import Endpoint
+from kgen.verbs.conditioning import Conditioning
 
 
-class Density:
+class Density(Conditioning):
     """Promise: `log_prob(x)` is the exact log density, float32 `(batch,)` in nats per example.
 
     A model defines
@@ -17,7 +18,7 @@ class Density:
 
     def _density_inputs(self):
         """What the density is given: name -> spec."""
-        return {}
+        return self.condition_inputs
 
     def log_prob(self, x):
         """`log p(x)`, exact.

@@ -4,9 +4,10 @@ import tensorflow as tf
 
 from kgen import specs
 from kgen.endpoints import Endpoint
+from kgen.verbs.conditioning import Conditioning
 
 
-class Reconstruction:
+class Reconstruction(Conditioning):
     """Promise: `encode(x)` gives latents, `reconstruct(x)` is `decode(encode(x))`.
 
     A model defines `encode` and `decode`, and has `latent_spec` and `latent_name`, as
@@ -15,27 +16,30 @@ class Reconstruction:
 
     def call(self, inputs, training=False):
         """The reconstructions: what `predict` gives."""
-        return self.reconstruct(inputs)
+        x, *given = self._images_and_given(inputs)
+        return self.reconstruct(x, **self._as_condition(given))
 
-    def reconstruct(self, images):
+    def reconstruct(self, images, *, condition=None):
         """`decode(encode(images))`: float32, the shape of `images`."""
-        return self.decode(self.encode(images))
+        given = {} if condition is None else {"condition": condition}
+        return self.decode(self.encode(images, **given), **given)
 
     def _reconstruct_inputs(self):
         """What an example is reconstructed given, beside itself: name -> spec."""
-        return {}
+        return self.condition_inputs
 
-    def _reconstruct_rows(self, x, *conditions):
-        """`reconstruct` in an endpoint, the conditions in the order of `_reconstruct_inputs`."""
-        names = self._reconstruct_inputs()
-        return self.reconstruct(x, **dict(zip(names, conditions, strict=True)))
+    def _reconstruct_rows(self, x, *rows):
+        """`reconstruct` in an endpoint, `rows` in the order of `_reconstruct_inputs`."""
+        return self.reconstruct(x, **self._as_condition(rows))
 
     def endpoints(self):
         """`encode` and `reconstruct`."""
         spec, latents = specs.x_and_y(self.data_spec)[0], self.latent_spec
         encode = Endpoint(
-            lambda x: {self.latent_name: tf.cast(self.encode(x), latents.dtype)},
-            {spec.noun: spec},
+            lambda x, *rows: {
+                self.latent_name: tf.cast(self.encode(x, **self._as_condition(rows)), latents.dtype)
+            },
+            {spec.noun: spec, **self.condition_inputs},
             {self.latent_name: latents},
         )
         reconstruct = Endpoint(

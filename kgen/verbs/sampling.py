@@ -4,9 +4,10 @@ from kgen import checks, specs
 from kgen.endpoints import Endpoint
 from kgen.png import encode_png
 from kgen.seeds import seed_rows
+from kgen.verbs.conditioning import Conditioning
 
 
-class Sampling:
+class Sampling(Conditioning):
     """Promise: `sample(num_samples, *, seed=None)` draws examples, each a function of `(seed, i)`.
 
     A model defines
@@ -25,21 +26,27 @@ class Sampling:
 
     def _sample_inputs(self):
         """What an example is drawn given, beside its seed: name -> spec."""
-        return {}
+        return self.condition_inputs
 
-    def sample(self, num_samples, *, seed=None):
+    def sample(self, num_samples, *, condition=None, seed=None):
         """Draw examples.
 
         Args:
             num_samples: int >= 1.
-            seed: int, or None for a fresh one. Example i is a function of `(seed, i)` alone, in
-                Python and from the served model, where it is row `(seed, i)` of the input `seed`.
+            condition: where the model has one: a value for all examples or one for each, or None
+                for all classes in turn.
+            seed: int, or None for a fresh one. Example i is a function of `(seed, i)` and its
+                condition alone, in Python and from the served model, where it is row `(seed, i)` of
+                the input `seed`.
 
         Returns:
             float32 `(num_samples, *shape)`, images in [0, 1].
         """
         checks.positive_integer("num_samples", num_samples)
-        return self._sample_rows(seed_rows(seed, num_samples))
+        if condition is None:
+            condition = self.conditions_in_turn(num_samples)
+        given = self._given(condition, num_samples)
+        return self._sample_rows(seed_rows(seed, num_samples), *given)
 
     def endpoints(self):
         """`sample`, and `sample_png` for images of 1 or 3 channels."""

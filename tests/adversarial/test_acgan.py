@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kgen import networks
+from kgen import networks, specs
 from kgen.adversarial.acgan import ACGAN
 from kgen.losses import adversarial as losses
 
@@ -24,7 +24,7 @@ SMALL = dict(
 
 def acgan(**kwargs):
     return ACGAN.for_images(
-        SHAPE, num_classes=3, latent_dim=2, embedding_dim=2, **{**SMALL, **kwargs}
+        SHAPE, condition=specs.Labels(3), latent_dim=2, embedding_dim=2, **{**SMALL, **kwargs}
     )
 
 
@@ -116,7 +116,7 @@ def test_learns_what_the_classes_are(tmp_path):
     images = (0.2 + 0.6 * labels[:, None, None, None] + noise).astype("float32")
     model = ACGAN.for_images(
         SHAPE,
-        num_classes=2,
+        condition=specs.Labels(2),
         latent_dim=2,
         embedding_dim=2,
         generator=functools.partial(networks.dense_generator, hidden_units=(16,)),
@@ -128,7 +128,7 @@ def test_learns_what_the_classes_are(tmp_path):
     assert (model.classify(images).numpy().argmax(axis=1) == labels).mean() > 0.95
     np.testing.assert_allclose(tf.reduce_sum(model.classify(images), axis=1), 1, rtol=1e-5)
     # The classes' means are 0.6 apart; a generator that ignores labels has them 0 apart.
-    dark, bright = (tf.reduce_mean(model.sample(32, labels=label, seed=0)) for label in (0, 1))
+    dark, bright = (tf.reduce_mean(model.sample(32, condition=label, seed=0)) for label in (0, 1))
     assert bright - dark > 0.3
     assert model.predict(images, verbose=0).shape == (256,)
 
@@ -140,7 +140,9 @@ def test_learns_what_the_classes_are(tmp_path):
 
 def test_the_default_reader_has_no_moving_means():
     """They mix real and generated images, and `classify` would use them."""
-    model = ACGAN.for_images(SHAPE, num_classes=3, latent_dim=2, generator=SMALL["generator"])
+    model = ACGAN.for_images(
+        SHAPE, condition=specs.Labels(3), latent_dim=2, generator=SMALL["generator"]
+    )
     kinds = {type(layer).__name__ for layer in model.discriminator._flatten_layers()}
     assert "LayerNormalization" in kinds and "BatchNormalization" not in kinds
 
@@ -155,14 +157,16 @@ def test_endpoints_of_images_take_no_labels():
 def test_errors():
     model = acgan()
     plain = networks.dense_generator(2, SHAPE, hidden_units=(4,))
-    with pytest.raises(ValueError, match="must take \\[latents"):
-        ACGAN(plain, model.discriminator, num_classes=3)
-    with pytest.raises(ValueError, match="expected \\(5,\\): one logit and those of num_classes=4"):
-        ACGAN(model.generator, model.discriminator, num_classes=4)
+    with pytest.raises(ValueError, match="expected x and then labels"):
+        ACGAN(plain, model.discriminator, condition=specs.Labels(3))
+    with pytest.raises(ValueError, match="expected \\(5,\\): one logit and those of 4 classes"):
+        ACGAN(model.generator, model.discriminator, condition=specs.Labels(4))
     with pytest.raises(ValueError, match=r"gives images of shape \(4, 5, 1\), but"):
-        ACGAN(model.generator, networks.dense_discriminator((3, 3, 1), 4), num_classes=3)
+        ACGAN(
+            model.generator, networks.dense_discriminator((3, 3, 1), 4), condition=specs.Labels(3)
+        )
     with pytest.raises(ValueError, match="num_classes"):
-        ACGAN.for_images(SHAPE, num_classes=1)
+        ACGAN.for_images(SHAPE, condition=specs.Labels(1))
     with pytest.raises(ValueError, match="class_weight"):
         acgan(class_weight=-1.0)
     model.compile()
@@ -171,4 +175,4 @@ def test_errors():
     with pytest.raises(ValueError, match="labels in 0 .. 2"):
         model.fit(IMAGES, LABELS + 1, verbose=0)
     with pytest.raises(ValueError, match="labels in 0 .. 2"):
-        model.sample(2, labels=3)
+        model.sample(2, condition=3)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from adversarial.players import dense_players, points, record_latents, sgd
 
 import kgen
-from kgen import checks, losses, networks, serving
+from kgen import checks, losses, networks, serving, specs
 
 LABELS = np.arange(16) % 3
 SHAPE = (5, 6, 1)
@@ -17,9 +17,9 @@ def conditional_gan(hidden_units=(5,), **kwargs):
     generator = networks.dense_generator(4, (2,), hidden_units=hidden_units, activation="tanh")
     features = networks.dense_discriminator(2, 4, hidden_units=hidden_units, activation="tanh")
     model = kgen.ConditionalGAN(
-        networks.label_conditioned_generator(generator, 3, latent_dim=2),
-        networks.projection_discriminator(features, 3),
-        num_classes=3,
+        networks.conditioned(generator, specs.Labels(3), (2,)),
+        networks.projection_discriminator(features, specs.Labels(3)),
+        condition=specs.Labels(3),
         **kwargs,
     )
     model.compile(generator_optimizer=sgd(), discriminator_optimizer=sgd(), run_eagerly=True)
@@ -57,7 +57,7 @@ def test_terms_are_those_of_the_networks():
     other = model.discriminator_objective(x, (y + 1) % 3)["real_logits"]
     real_logits = model.discriminator_objective(x, y)["real_logits"]
     assert np.abs(other - real_logits).max() > 1e-3
-    np.testing.assert_allclose(model.discriminate(x, labels=y), real_logits, atol=1e-6)
+    np.testing.assert_allclose(model.discriminate(x, condition=y), real_logits, atol=1e-6)
 
 
 def test_it_learns_where_each_class_lies():
@@ -70,7 +70,7 @@ def test_it_learns_where_each_class_lies():
     model.compile(keras.optimizers.Adam(0.01, beta_1=0.0))
     model.fit(x, labels, batch_size=64, verbose=0)
     for label in range(3):
-        samples = model.sample(100, labels=label, seed=0).numpy()
+        samples = model.sample(100, condition=label, seed=0).numpy()
         # The centers are more than 3 apart.
         np.testing.assert_allclose(samples.mean(axis=0), centers[label], atol=0.7)
 
@@ -78,9 +78,9 @@ def test_it_learns_where_each_class_lies():
 def test_labels_of_samples():
     model = conditional_gan()
     in_turn = model.sample(6, seed=3).numpy()
-    np.testing.assert_array_equal(in_turn, model.sample(6, labels=[0, 1, 2, 0, 1, 2], seed=3))
-    ones = model.sample(6, labels=1, seed=3).numpy()
-    np.testing.assert_array_equal(ones, model.sample(6, labels=np.ones(6, "int64"), seed=3))
+    np.testing.assert_array_equal(in_turn, model.sample(6, condition=[0, 1, 2, 0, 1, 2], seed=3))
+    ones = model.sample(6, condition=1, seed=3).numpy()
+    np.testing.assert_array_equal(ones, model.sample(6, condition=np.ones(6, "int64"), seed=3))
     # Same latent and label, same sample; another label, another one.
     np.testing.assert_allclose(ones[[1, 4]], in_turn[[1, 4]], atol=1e-6)
     assert np.abs(ones - in_turn)[[0, 2, 3, 5]].max(axis=1).min() > 1e-4
@@ -89,7 +89,7 @@ def test_labels_of_samples():
 def test_predict_takes_pairs():
     model = conditional_gan()
     x = points()
-    expected = model.discriminate(x, labels=LABELS).numpy()
+    expected = model.discriminate(x, condition=LABELS).numpy()
     assert expected.shape == (16,)
     for received in (
         model.predict([x, LABELS], verbose=0),
@@ -230,55 +230,59 @@ def test_one_class_alone_is_no_training_set(kind):
         (3, r"Expected labels in 0 .. 2, received values from 3 to 3"),
         (-1, r"Expected labels in 0 .. 2"),
         (0.5, "integer labels"),
-        ([0, 1], "Expected one label or 4 of them"),
-        ([[0, 1, 2, 0]], "Expected one label or 4 of them"),
+        ([0, 1], "expected one value or 4, one per example, received 2"),
+        ([[0, 1, 2, 0]], "Expected integer labels"),
     ],
 )
 def test_bad_labels_of_samples(labels, message):
     with pytest.raises(ValueError, match=message):
-        conditional_gan().sample(4, labels=labels)
+        conditional_gan().sample(4, condition=labels)
 
 
 def test_labels_where_none_belong():
     model = kgen.GAN(*dense_players())
-    with pytest.raises(ValueError, match="GAN generates without labels"):
-        model.sample(2, labels=1)
+    with pytest.raises(ValueError, match="GAN was made without a condition"):
+        model.sample(2, condition=1)
     model = conditional_gan()
     latents = np.zeros((2, 2), "float32")
-    with pytest.raises(ValueError, match=r"pass int32 labels \(batch,\) in 0 .. 2"):
+    with pytest.raises(
+        ValueError, match=r"was made with a condition: pass condition=, labels 0 \.\. 2"
+    ):
         model.decode(latents)
-    with pytest.raises(ValueError, match="pass int32 labels"):
+    with pytest.raises(ValueError, match="pass condition="):
         model.interpolate(latents, end=latents)
-    with pytest.raises(ValueError, match="pass int32 labels"):
+    with pytest.raises(ValueError, match="pass condition="):
         model.invert(points(2))
 
 
 @pytest.mark.parametrize("num_classes", [1, 0, -2, 2.0, "3", None, True])
 def test_num_classes(num_classes):
     with pytest.raises(ValueError, match="num_classes must be"):
-        kgen.ConditionalGAN.for_images(SHAPE, num_classes=num_classes)
+        kgen.ConditionalGAN.for_images(SHAPE, condition=specs.Labels(num_classes))
     model = conditional_gan()
     with pytest.raises(ValueError, match="num_classes must be"):
-        kgen.ConditionalGAN(model.generator, model.discriminator, num_classes=num_classes)
+        kgen.ConditionalGAN(
+            model.generator, model.discriminator, condition=specs.Labels(num_classes)
+        )
 
 
 @pytest.mark.parametrize("name", ["latent_dim", "embedding_dim"])
 @pytest.mark.parametrize("value", [0, None, 1.5])
 def test_sizes(name, value):
     with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1"):
-        kgen.ConditionalGAN.for_images(SHAPE, num_classes=3, **{name: value})
+        kgen.ConditionalGAN.for_images(SHAPE, condition=specs.Labels(3), **{name: value})
 
 
 def test_bad_models():
     model = conditional_gan()
     generator, discriminator = dense_players()
     other = networks.projection_discriminator(
-        networks.dense_discriminator(3, 4, hidden_units=()), 3
+        networks.dense_discriminator(3, 4, hidden_units=()), specs.Labels(3)
     )
     for arguments, message in [
-        ((generator, model.discriminator), r"generator '.*' must take \[latents, labels \(batch,"),
-        ((model.generator, discriminator), r"discriminator '.*' must take \[images, labels"),
+        ((generator, model.discriminator), r"generator '.*' takes .*, expected x and then labels"),
+        ((model.generator, discriminator), r"discriminator '.*' takes .*, expected x and then"),
         ((model.generator, other), r"gives images of shape \(2,\), but .* takes \(3,\)"),
     ]:
         with pytest.raises(ValueError, match=message):
-            kgen.ConditionalGAN(*arguments, num_classes=3)
+            kgen.ConditionalGAN(*arguments, condition=specs.Labels(3))

@@ -18,7 +18,7 @@ from adversarial.players import (
 )
 
 import kgen
-from kgen import losses, networks
+from kgen import losses, networks, specs
 
 WASSERSTEIN = dict(
     generator_loss=losses.adversarial.wasserstein_generator_loss,
@@ -174,13 +174,15 @@ MODELS = {
     "wgan": lambda: kgen.WGAN(*normalized_players()),
     "wgan_gp": lambda: kgen.WGANGP(*spectral_players()),
     "conditional": lambda: kgen.ConditionalGAN(
-        networks.label_conditioned_generator(
-            networks.dcgan_generator(4, SHAPE, filters=(3,)), 3, latent_dim=2
+        networks.conditioned(
+            networks.dcgan_generator(4, SHAPE, filters=(3,)), specs.Labels(3), (2,)
         ),
         networks.projection_discriminator(
-            networks.dcgan_discriminator(SHAPE, 4, filters=(2, 3)), 3, spectral_normalization=True
+            networks.dcgan_discriminator(SHAPE, 4, filters=(2, 3)),
+            specs.Labels(3),
+            spectral_normalization=True,
         ),
-        num_classes=3,
+        condition=specs.Labels(3),
     ),
 }
 
@@ -284,8 +286,8 @@ def test_only_terms_of_the_game_are_reported(arguments, more, tmp_path):
 
 def test_bad_models():
     generator, discriminator = dense_players()
-    labelled = networks.label_conditioned_generator(
-        networks.dense_generator(4, (2,), hidden_units=(3,)), 3, latent_dim=2
+    labelled = networks.conditioned(
+        networks.dense_generator(4, (2,), hidden_units=(3,)), specs.Labels(3), (2,)
     )
     image_input = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten()])
 
@@ -297,7 +299,7 @@ def test_bad_models():
     subclassed(np.zeros((1, 2), "float32"))
     for arguments, message in [
         ((generator, dense_players((3,))[1]), r"gives images of shape \(2,\), but .* takes \(3,\)"),
-        ((labelled, discriminator), r"generator '.*' must take latents \(batch, latent_dim\)"),
+        ((labelled, discriminator), r"generator '.*' takes .*, expected x alone"),
         ((image_input, discriminator), r"must take latents \(batch, latent_dim\)"),
         ((generator, dense_players(output_dim=2)[1]), r"expected \(1,\): one logit per image"),
         ((lambda z: z, discriminator), "generator must be a keras.Model, received function"),

@@ -13,7 +13,7 @@ from adversarial.players import (
 )
 
 import kgen
-from kgen import networks
+from kgen import networks, specs
 from kgen.adversarial.parts import generation
 from kgen.verbs.decoding import linear_interpolation, spherical_interpolation
 
@@ -210,16 +210,18 @@ def test_invert_finds_the_latents_of_generated_images():
 def test_invert_with_labels():
     generator = networks.dense_generator(4, (3,), hidden_units=())
     model = kgen.ConditionalGAN(
-        networks.label_conditioned_generator(generator, 3, latent_dim=2),
-        networks.projection_discriminator(networks.dense_discriminator(3, 4, hidden_units=()), 3),
-        num_classes=3,
+        networks.conditioned(generator, specs.Labels(3), (2,)),
+        networks.projection_discriminator(
+            networks.dense_discriminator(3, 4, hidden_units=()), specs.Labels(3)
+        ),
+        condition=specs.Labels(3),
     )
     labels = np.array([2, 0])
-    x = model.sample(2, labels=labels, seed=9)
-    _, errors = model.invert(x, labels=labels, num_steps=200)
+    x = model.sample(2, condition=labels, seed=9)
+    _, errors = model.invert(x, condition=labels, num_steps=200)
     assert np.all(errors < 1e-4)
     # Three coordinates from two latents: another label's plane does not hold the point.
-    _, others = model.invert(x, labels=(labels + 1) % 3, num_steps=200)
+    _, others = model.invert(x, condition=(labels + 1) % 3, num_steps=200)
     assert np.all(others > 2 * errors)
 
 
@@ -231,7 +233,7 @@ def test_invert_with_labels():
         (dict(num_steps=0), "num_steps must be an integer of at least 1"),
         (dict(num_starts=0), "num_starts must be an integer of at least 1"),
         (dict(learning_rate=0.0), "learning_rate must be"),
-        (dict(labels=[0, 1]), "GAN generates without labels"),
+        (dict(condition=[0, 1]), "GAN was made without a condition"),
     ],
 )
 def test_bad_inversions(arguments, message):

@@ -10,7 +10,7 @@ import tensorflow as tf
 from adversarial.players import SHAPE, dense_players, points
 
 import kgen
-from kgen import layers, losses, networks
+from kgen import layers, losses, networks, specs
 
 
 def critic(*layers):
@@ -110,9 +110,9 @@ def test_a_conditional_discriminator_is_looked_at_too():
             2, 4, hidden_units=(5,), normalization=normalization
         )
         return kgen.ConditionalGAN(
-            networks.label_conditioned_generator(generator, 3, latent_dim=2),
-            networks.projection_discriminator(features, 3),
-            num_classes=3,
+            networks.conditioned(generator, specs.Labels(3), (2,)),
+            networks.projection_discriminator(features, specs.Labels(3)),
+            condition=specs.Labels(3),
             **kwargs,
         )
 

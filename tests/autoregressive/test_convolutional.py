@@ -10,7 +10,7 @@ import tensorflow as tf
 from autoregressive.pixel_models import all_images, filled_by_passes, influence, randomize
 
 import kgen
-from kgen import heads, networks
+from kgen import heads, networks, specs
 
 SMALL = {
     kgen.PixelCNN: functools.partial(networks.pixelcnn, filters=6, num_blocks=1, head_filters=(6,)),
@@ -23,10 +23,14 @@ Bernoulli, Categorical = heads.Bernoulli, heads.Categorical
 Logistic, Mixture = heads.DiscretizedLogistic, heads.DiscretizedLogisticMixture
 
 
-def build(system, shape, likelihood, num_classes=None, **of_network):
+def build(system, shape, likelihood, condition=None, **of_network):
     network = functools.partial(SMALL[system], **of_network)
-    labels = {} if num_classes is None else dict(num_classes=num_classes)
-    return randomize(system.for_images(shape, likelihood=likelihood, network=network, **labels))
+    how = dict(likelihood=likelihood, network=network, condition=condition)
+    return randomize(system.for_images(shape, **how))
+
+
+def num_classes(model):
+    return None if model.condition is None else model.condition.num_classes
 
 
 @pytest.fixture
@@ -42,11 +46,11 @@ SPACES = [
     (kgen.PixelCNN, (3, 3, 1), Bernoulli(), {}),
     (kgen.PixelCNN, (2, 2, 3), Categorical(2), {}),
     (kgen.PixelCNN, (1, 2, 3), Logistic(3), {}),
-    (kgen.GatedPixelCNN, (2, 2, 1), Categorical(4), dict(num_classes=2)),
+    (kgen.GatedPixelCNN, (2, 2, 1), Categorical(4), dict(condition=specs.Labels(2))),
     (kgen.GatedPixelCNN, (3, 3, 1), Bernoulli(), {}),
     (kgen.GatedPixelCNN, (2, 2, 3), Bernoulli(), {}),
     (kgen.GatedPixelCNN, (1, 2, 3), Logistic(3), {}),
-    (kgen.PixelCNNPlusPlus, (2, 2, 1), Mixture(4, 2), dict(num_classes=2)),
+    (kgen.PixelCNNPlusPlus, (2, 2, 1), Mixture(4, 2), dict(condition=specs.Labels(2))),
     (kgen.PixelCNNPlusPlus, (4, 2, 1), Mixture(2, 2), dict(dropout=0.5)),
     (kgen.PixelCNNPlusPlus, (2, 2, 3), Mixture(2, 2), {}),
     # Channels that are independent, given earlier pixels.
@@ -64,9 +68,9 @@ def name_of(value):
 def test_probabilities_of_all_images_sum_to_1(system, shape, likelihood, kwargs):
     model = build(system, shape, likelihood, **kwargs)
     images = all_images(shape, likelihood.num_levels)
-    for label in range(model.num_classes or 1):
-        labels = None if model.num_classes is None else np.full(len(images), label)
-        probabilities = np.exp(np.float64(model.log_prob(images, labels=labels)))
+    for label in range(num_classes(model) or 1):
+        labels = None if model.condition is None else np.full(len(images), label)
+        probabilities = np.exp(np.float64(model.log_prob(images, condition=labels)))
         # Float32 log-probabilities.
         assert probabilities.sum() == pytest.approx(1.0, abs=1e-5)
         # Far from uniform, where the sum would be 1 whatever depends on what.
@@ -76,7 +80,7 @@ def test_probabilities_of_all_images_sum_to_1(system, shape, likelihood, kwargs)
 @pytest.mark.parametrize("system", [kgen.GatedPixelCNN, kgen.PixelCNNPlusPlus], ids=name_of)
 def test_labels_matter_at_every_pixel(system):
     # Wide, since a narrow layer's ReLUs may hide them at a pixel.
-    model = build(system, (3, 4, 1), Mixture(4, 2), num_classes=3, filters=16)
+    model = build(system, (3, 4, 1), Mixture(4, 2), condition=specs.Labels(3), filters=16)
     images = np.random.RandomState(0).randint(0, 4, size=(8, 3, 4, 1)).astype("float32") / 3
     first, *others = (model.network([images, np.full(8, label)]).numpy() for label in range(3))
     for other in others:
@@ -191,13 +195,15 @@ def test_channels_are_ordered_red_green_blue(name, float64):
 SAMPLED = {
     "pixelcnn": lambda: build(kgen.PixelCNN, (4, 5, 1), Categorical(4)),
     "pixelcnn_colour": lambda: build(kgen.PixelCNN, (3, 4, 3), Categorical(3)),
-    "gated_labels": lambda: build(kgen.GatedPixelCNN, (4, 5, 1), Categorical(4), num_classes=3),
+    "gated_labels": lambda: build(
+        kgen.GatedPixelCNN, (4, 5, 1), Categorical(4), condition=specs.Labels(3)
+    ),
     "gated_colour": lambda: build(kgen.GatedPixelCNN, (3, 3, 3), Logistic(5)),
     "plus_plus_three_scales": lambda: build(
         kgen.PixelCNNPlusPlus, (8, 8, 1), Mixture(4, 2), num_scales=3, dropout=0.2
     ),
     "plus_plus_colour_labels": lambda: build(
-        kgen.PixelCNNPlusPlus, (4, 4, 3), Mixture(5, 2), num_classes=3, num_scales=1
+        kgen.PixelCNNPlusPlus, (4, 4, 3), Mixture(5, 2), condition=specs.Labels(3), num_scales=1
     ),
 }
 # XLA takes its time: strides are compiled in `test_plan.py`, on a smaller network.
@@ -217,7 +223,7 @@ def arguments(model, seed=0):
     images = draws.randint(0, levels + 1, size=(9, *model.image_shape)).astype("float32") / levels
     mask = draws.uniform(size=images.shape[:3]) < 0.4
     mask[:3], mask[8] = False, True
-    labels = None if model.num_classes is None else np.arange(9) % model.num_classes
+    labels = None if model.condition is None else np.arange(9) % num_classes(model)
     return images, mask, labels
 
 
@@ -230,12 +236,12 @@ def test_the_cached_sampler_draws_what_passes_over_the_image_draw(name, sampled)
     # Sums in another order differ by 1e-7: a pixel's uniform is as near to a boundary between two
     # levels once in a million pixels, and these are the same at each run.
     expected = filled_by_passes(model, images, mask, labels, **how)
-    cached = model.complete(images, mask=mask, labels=labels, **how).numpy()
+    cached = model.complete(images, mask=mask, condition=labels, **how).numpy()
     np.testing.assert_allclose(cached, expected, atol=1e-6)
     np.testing.assert_array_equal(cached[mask], images[mask])
     assert len(np.unique(np.round(cached[~mask], 4))) == model.num_levels
     if name == WITH_XLA:
-        compiled = model.complete(images, mask=mask, labels=labels, **how, jit_compile=True)
+        compiled = model.complete(images, mask=mask, condition=labels, **how, jit_compile=True)
         np.testing.assert_allclose(compiled, expected, atol=1e-6)
 
 
@@ -256,16 +262,18 @@ def test_an_image_is_a_function_of_its_seed(name, sampled):
 
 def test_labels_and_temperatures_belong_to_rows(sampled):
     model = sampled("gated_labels")
-    images = model.sample(3, labels=[0, 1, 1], temperature=[1.0, 1.0, 0.2], seed=1).numpy()
-    np.testing.assert_array_equal(model.sample(3, labels=0, seed=1)[0], images[0])
-    np.testing.assert_array_equal(model.sample(3, labels=1, seed=1)[1], images[1])
-    np.testing.assert_array_equal(model.sample(3, labels=1, temperature=0.2, seed=1)[2], images[2])
-    first = model.sample(8, labels=1, seed=1).numpy()
-    assert (model.sample(8, labels=0, seed=1).numpy() != first).any()
-    assert (model.sample(8, labels=1, temperature=0.2, seed=1).numpy() != first).any()
+    images = model.sample(3, condition=[0, 1, 1], temperature=[1.0, 1.0, 0.2], seed=1).numpy()
+    np.testing.assert_array_equal(model.sample(3, condition=0, seed=1)[0], images[0])
+    np.testing.assert_array_equal(model.sample(3, condition=1, seed=1)[1], images[1])
+    np.testing.assert_array_equal(
+        model.sample(3, condition=1, temperature=0.2, seed=1)[2], images[2]
+    )
+    first = model.sample(8, condition=1, seed=1).numpy()
+    assert (model.sample(8, condition=0, seed=1).numpy() != first).any()
+    assert (model.sample(8, condition=1, temperature=0.2, seed=1).numpy() != first).any()
     # Without labels, all of them in turn.
     np.testing.assert_array_equal(
-        model.sample(4, seed=1), model.sample(4, labels=[0, 1, 2, 0], seed=1)
+        model.sample(4, seed=1), model.sample(4, condition=[0, 1, 2, 0], seed=1)
     )
 
 
@@ -316,19 +324,19 @@ def count_images(images):
 def test_mixed_precision():
     """Probabilities stay in float32, samples on the levels."""
     keras.config.set_dtype_policy("mixed_bfloat16")
-    model = build(kgen.GatedPixelCNN, (2, 3, 1), Categorical(4), num_classes=2)
+    model = build(kgen.GatedPixelCNN, (2, 3, 1), Categorical(4), condition=specs.Labels(2))
     images = model.sample(4, seed=0).numpy()
     np.testing.assert_allclose(images * 3, np.round(images * 3), atol=1e-6)
-    log_prob = model.log_prob(images, labels=[0, 1, 0, 1])
+    log_prob = model.log_prob(images, condition=[0, 1, 0, 1])
     assert log_prob.dtype == tf.float32
     single = build_in_float32(model)
     # Logits near 1 with 8 bits, of 6 pixels.
-    np.testing.assert_allclose(log_prob, single.log_prob(images, labels=[0, 1, 0, 1]), atol=0.3)
+    np.testing.assert_allclose(log_prob, single.log_prob(images, condition=[0, 1, 0, 1]), atol=0.3)
 
 
 def build_in_float32(model):
     keras.config.set_dtype_policy("float32")
-    single = build(kgen.GatedPixelCNN, (2, 3, 1), Categorical(4), num_classes=2)
+    single = build(kgen.GatedPixelCNN, (2, 3, 1), Categorical(4), condition=specs.Labels(2))
     single.set_weights(model.get_weights())
     return single
 
@@ -355,16 +363,16 @@ BAD_MODELS = {
     ),
     "no_network": (lambda: kgen.PixelCNN(3), "must be a keras.Model, received int"),
     "labels_without_classes": (
-        lambda: kgen.GatedPixelCNN(network(num_classes=3)),
-        "has 2 inputs, expected 1 with num_classes=None",
+        lambda: kgen.GatedPixelCNN(network(condition=specs.Labels(3))),
+        r"takes inputs of shapes .*, expected x alone",
     ),
     "classes_without_labels": (
-        lambda: kgen.GatedPixelCNN(network(), num_classes=3),
-        "has 1 inputs, expected 2 with num_classes=3",
+        lambda: kgen.GatedPixelCNN(network(), condition=specs.Labels(3)),
+        r"takes inputs of shapes .*, expected x and then labels",
     ),
     "one_class": (
-        lambda: kgen.GatedPixelCNN.for_images((4, 4, 1), num_classes=1),
-        "num_classes must be at least 2",
+        lambda: kgen.GatedPixelCNN.for_images((4, 4, 1), condition=specs.Labels(1)),
+        "num_classes must be an integer of at least 2",
     ),
     "network_of_another_likelihood": (
         lambda: kgen.GatedPixelCNN(network(5), likelihood=Bernoulli()),

@@ -235,5 +235,5 @@ def test_bad_images(model):
         model.complete(np.zeros((1, 4, 4, 1), "float32"), mask=np.zeros((2, 2), bool))
     with pytest.raises(ValueError, match="temperature must be above 0"):
         model.sample(2, temperature=0.0)
-    with pytest.raises(ValueError, match="built without labels"):
-        model.sample(2, labels=[0, 1])
+    with pytest.raises(ValueError, match="made without a condition"):
+        model.sample(2, condition=[0, 1])

@@ -10,7 +10,7 @@ import scipy.stats
 import tensorflow as tf
 
 import kgen
-from kgen import evaluation, heads, networks
+from kgen import evaluation, heads, networks, specs
 from kgen.autoregressive.parts.cached import CachedSampler
 from kgen.autoregressive.parts.naive import naive_fill
 from kgen.seeds import seed_rows
@@ -233,7 +233,13 @@ def test_maps_and_labels_together():
     """The network of both: maps reach their own place, pixels what follows; cached as naive."""
     likelihood = heads.Categorical(3)
     network = networks.gated_pixelcnn(
-        (3, 4, 1), 3, filters=4, num_layers=2, head_filters=(), num_classes=2, num_maps=2
+        (3, 4, 1),
+        3,
+        filters=4,
+        num_layers=2,
+        head_filters=(),
+        condition=specs.Labels(2),
+        num_maps=2,
     )
     draws = np.random.RandomState(0)
     for weight in network.weights:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from autoregressive.pixel_models import randomize
 
 import kgen
-from kgen import heads, networks
+from kgen import heads, networks, specs
 
 SHAPE = (2, 3, 1)
 IMAGES = np.random.RandomState(0).randint(0, 4, size=(5, *SHAPE)).astype("float32") / 3
@@ -38,7 +38,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def model_of_labels():
-    return built(num_classes=3)
+    return built(condition=specs.Labels(3))
 
 
 def test_loss_is_minus_log_prob(model):
@@ -53,7 +53,7 @@ def test_loss_is_minus_log_prob(model):
 
 def test_loss_of_images_with_labels(model_of_labels):
     model = model_of_labels
-    log_prob = model.log_prob(IMAGES, labels=LABELS).numpy()
+    log_prob = model.log_prob(IMAGES, condition=LABELS).numpy()
     results = model.evaluate(IMAGES, LABELS, verbose=0, return_dict=True)
     assert results["loss"] == pytest.approx(-log_prob.mean(), rel=1e-5)
     np.testing.assert_allclose(model.predict([IMAGES, LABELS], verbose=0), log_prob, rtol=1e-5)
@@ -171,45 +171,45 @@ def test_unknown_labels(model_of_labels):
     for label in (3, -1):
         labels = np.where(LABELS == 2, label, LABELS)
         for call in (
-            lambda labels=labels: model_of_labels.log_prob(IMAGES, labels=labels),
-            lambda labels=labels: model_of_labels.sample(5, labels=labels),
-            lambda labels=labels: model_of_labels.complete(IMAGES, mask=MASK, labels=labels),
+            lambda labels=labels: model_of_labels.log_prob(IMAGES, condition=labels),
+            lambda labels=labels: model_of_labels.sample(5, condition=labels),
+            lambda labels=labels: model_of_labels.complete(IMAGES, mask=MASK, condition=labels),
             lambda labels=labels: model_of_labels.fit(IMAGES, labels, verbose=0),
-            lambda label=label: model_of_labels.sample(5, labels=label),
+            lambda label=label: model_of_labels.sample(5, condition=label),
         ):
             with pytest.raises(
                 ValueError, match=rf"labels in 0 \.\. 2, received values from .*{label}"
             ):
                 call()
     with pytest.raises(ValueError, match="integer labels"):
-        model_of_labels.sample(5, labels=1.0)
+        model_of_labels.sample(5, condition=1.0)
 
 
 def test_labels_that_miss_or_are_too_many(model, model_of_labels):
     for verb in (model_of_labels.log_prob, model_of_labels.bits_per_dim):
-        with pytest.raises(ValueError, match="was built with labels: pass int32 labels"):
+        with pytest.raises(ValueError, match="was made with a condition: pass condition="):
             verb(IMAGES)
-        with pytest.raises(ValueError, match="one label per image, received 4 labels for 5 images"):
-            verb(IMAGES, labels=LABELS[:4])
-        with pytest.raises(ValueError, match="one label per image, received 1 labels for 5 images"):
-            verb(IMAGES, labels=LABELS[:1])
+        with pytest.raises(ValueError, match="one value or 5, one per example, received 4"):
+            verb(IMAGES, condition=LABELS[:4])
+        with pytest.raises(ValueError, match="one value or 5, one per example, received 1"):
+            verb(IMAGES, condition=LABELS[:1])
     with pytest.raises(ValueError, match="needs labels"):
         model_of_labels.fit(IMAGES, verbose=0)
     message = r"takes x = \(images \(2, 3, 1\), labels 0 \.\. 2\), received float32 \(5, 2, 3, 1\)"
     with pytest.raises(ValueError, match=message):
         model_of_labels.predict(IMAGES, verbose=0)
     for call in (
-        lambda: model_of_labels.sample(5, labels=LABELS[:4]),
-        lambda: model_of_labels.complete(IMAGES, mask=MASK, labels=LABELS[:4]),
+        lambda: model_of_labels.sample(5, condition=LABELS[:4]),
+        lambda: model_of_labels.complete(IMAGES, mask=MASK, condition=LABELS[:4]),
     ):
-        with pytest.raises(ValueError, match="one label or 5 of them"):
+        with pytest.raises(ValueError, match="one value or 5, one per example"):
             call()
     for call in (
-        lambda: model.log_prob(IMAGES, labels=LABELS),
-        lambda: model.sample(5, labels=LABELS),
-        lambda: model.complete(IMAGES, mask=MASK, labels=1),
+        lambda: model.log_prob(IMAGES, condition=LABELS),
+        lambda: model.sample(5, condition=LABELS),
+        lambda: model.complete(IMAGES, mask=MASK, condition=1),
     ):
-        with pytest.raises(ValueError, match="was built without labels"):
+        with pytest.raises(ValueError, match="was made without a condition"):
             call()
 
 
@@ -225,7 +225,7 @@ def served():
     model = kgen.GatedPixelCNN.for_images(
         (2, 2, 1),
         likelihood=heads.Categorical(3),
-        num_classes=3,
+        condition=specs.Labels(3),
         network=functools.partial(networks.gated_pixelcnn, filters=2, num_layers=1),
     )
     endpoints = model.endpoints()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kgen import specs
 from kgen.evaluation import (
     active_units,
     bits_per_dim,
@@ -18,6 +19,7 @@ class Gaussian:
     """p(z) = N(0, 1), p(x|z) = N(z, 1), q(z|x) = N(x/2 + shift, 1/2): log p(x) = log N(x; 0, 2)."""
 
     image_shape = (1, 1, 1)
+    data_spec = specs.Images((1, 1, 1))
     largest = 0
 
     def __init__(self, shift):

@@ -33,9 +33,11 @@ def images():
 class SeedsAsSamples:
     """Its samples are their seeds, and the labels where there are some."""
 
-    def sample(self, num_samples, *, labels=None, seed=None):
+    def sample(self, num_samples, *, condition=None, seed=None):
         rows = seeds.seed_rows(seed, num_samples)
-        return rows if labels is None else tf.concat([rows, tf.constant(labels)[:, None]], axis=1)
+        if condition is None:
+            return rows
+        return tf.concat([rows, tf.constant(condition)[:, None]], axis=1)
 
 
 class Recorder:
@@ -68,10 +70,10 @@ def test_other_seeds_are_other_samples():
 
 def test_each_sample_has_its_label():
     labels = np.arange(7, dtype="int32")
-    drawn = evaluation.draw_samples(SeedsAsSamples(), 7, labels=labels, batch_size=3)
+    drawn = evaluation.draw_samples(SeedsAsSamples(), 7, condition=labels, batch_size=3)
     np.testing.assert_array_equal(drawn[:, 2], labels)
-    with pytest.raises(ValueError, match="Expected 7 labels.*shape \\(3,\\)"):
-        evaluation.draw_samples(SeedsAsSamples(), 7, labels=labels[:3])
+    with pytest.raises(ValueError, match="expected 7 rows.*shape \\(3,\\)"):
+        evaluation.draw_samples(SeedsAsSamples(), 7, condition=labels[:3])
 
 
 def test_all_figures_with_their_spread_and_protocol(model, networks, images):

@@ -3,15 +3,20 @@
 import numpy as np
 import pytest
 
-from kgen import networks
+from kgen import networks, specs
 
 NETWORKS = {
     "pixelcnn": (dict(filters=6, num_blocks=1, channel_groups=3, head_filters=(6, 3)), []),
     "gated_pixelcnn": (
-        dict(filters=3, num_layers=2, channel_groups=3, head_filters=(3,), num_classes=2),
+        dict(
+            filters=3, num_layers=2, channel_groups=3, head_filters=(3,), condition=specs.Labels(2)
+        ),
         [[1]],
     ),
-    "pixelcnn_plus_plus": (dict(filters=2, num_blocks=1, dropout=0.5, num_classes=2), [[1]]),
+    "pixelcnn_plus_plus": (
+        dict(filters=2, num_blocks=1, dropout=0.5, condition=specs.Labels(2)),
+        [[1]],
+    ),
 }
 
 
@@ -36,7 +41,7 @@ BAD = {
     "filters": ("pixelcnn", dict(filters=0), "filters must be an integer of at least 1"),
     "num_blocks": ("pixelcnn", dict(num_blocks=-1), "num_blocks must be at least 0"),
     "num_layers": ("gated_pixelcnn", dict(num_layers=0), "num_layers must be an integer"),
-    "num_classes": ("gated_pixelcnn", dict(num_classes=1), "num_classes must be at least 2"),
+    "condition": ("gated_pixelcnn", dict(condition=3), "condition must be kgen.specs.Labels"),
     "dropout": ("pixelcnn_plus_plus", dict(dropout=1.0), r"dropout must be in \[0, 1\)"),
     "num_scales": (
         "pixelcnn_plus_plus",

@@ -108,18 +108,20 @@ def test_reconstructions_of_another_shape_are_refused():
 class Completing:
     """Draws 0.2 for an image of label 1, plus 0.1 for every second row, where nothing is known."""
 
-    def complete(self, images, *, mask, labels=None, seed=None):
+    def complete(self, images, *, mask, condition=None, seed=None):
         assert seed == 3 and mask.dtype == bool
         drawn = 0.1 * (np.arange(len(images)) % 2)
-        if labels is not None:
-            drawn += 0.2 * (np.asarray(labels) == 1)
+        if condition is not None:
+            drawn += 0.2 * (np.asarray(condition) == 1)
         return np.where(mask[..., None], images, drawn[:, None, None, None]).astype("float32")
 
 
 @pytest.mark.parametrize("labels", [None, np.array([0, 1, 2])])
 def test_completions_stand_beside_what_is_left(labels):
     images = np.stack([np.full((5, 4, 1), value, np.float32) for value in (0.4, 0.6, 0.8)])
-    grid = plots.completion_grid(Completing(), images, labels, num_completions=2, known=0.4, seed=3)
+    grid = plots.completion_grid(
+        Completing(), images, condition=labels, num_completions=2, known=0.4, seed=3
+    )
     # Three rows of an image, its upper 2 of 5 rows above mid-gray, and two completions.
     assert grid.shape == (3 * 5 + 2, 4 * 4 + 3, 1)
     for index, value in enumerate((102, 153, 204)):

@@ -72,10 +72,11 @@ def test_both_protocols_agree(server):
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_samples_are_those_of_python_alone_and_among_others(server, models, name):
     model, count = models[name], 5
-    labels = {}
+    labels, given = {}, {}
     if "labels" in model.endpoints()["sample"].inputs:
-        labels = {"labels": np.arange(count) % model.num_classes}
-    expected = {seed: model.sample(count, seed=seed, **labels).numpy() for seed in (0, 1)}
+        labels = {"labels": np.arange(count) % model.condition.num_classes}
+        given = {"condition": labels["labels"]}
+    expected = {seed: model.sample(count, seed=seed, **given).numpy() for seed in (0, 1)}
 
     def draw(seed):
         with serving.Client(server.grpc_address, name) as client:

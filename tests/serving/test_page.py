@@ -133,7 +133,7 @@ def test_sampling_is_that_of_python(page, models):
     window = page("conditional_gan")
     window.run(SET, "#count", 5)
     window.run(SET, "#labels", "1, 0")
-    expected = models["conditional_gan"].sample(5, seed=SEED, labels=np.array([1, 0, 1, 0, 1]))
+    expected = models["conditional_gan"].sample(5, seed=SEED, condition=np.array([1, 0, 1, 0, 1]))
     np.testing.assert_allclose(draw(window, "#sample", "#samples", 5), expected, **CLOSE)
 
 
@@ -177,12 +177,12 @@ def test_completion_keeps_what_is_known(page, models):
     window.click("#lower-half")
     shown = draw(window, "#complete", "#completions", 8)
     labels = np.array([0, 1])
-    image = model.sample(2, seed=SEED, labels=labels)[1:].numpy()
+    image = model.sample(2, seed=SEED, condition=labels)[1:].numpy()
     height = image.shape[1]
     mask = np.broadcast_to(np.arange(height)[:, None] < height / 2, image.shape[1:3])
     # The picture was drawn as a 1, and is completed as one.
     expected = model.complete(
-        np.repeat(image, 8, axis=0), mask=mask, labels=np.full(8, 1), seed=SEED
+        np.repeat(image, 8, axis=0), mask=mask, condition=np.full(8, 1), seed=SEED
     )
     np.testing.assert_allclose(shown, expected, **CLOSE)
     assert len({picture.tobytes() for picture in shown}) > 1

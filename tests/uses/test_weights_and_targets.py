@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 import kgen
-from kgen import data, heads, networks
+from kgen import data, heads, networks, specs
 
 SHAPE = (4, 5, 1)
 
@@ -144,7 +144,7 @@ def test_labels_in_any_form(kind):
     model = kgen.GatedPixelCNN.for_images(
         SHAPE,
         likelihood=heads.Bernoulli(),
-        num_classes=3,
+        condition=specs.Labels(3),
         network=functools.partial(
             networks.gated_pixelcnn, filters=4, num_layers=1, head_filters=()
         ),

@@ -14,6 +14,7 @@ from kgen.serving.endpoints import trace_endpoints
 from verbs import (
     bound,
     completion,
+    conditions,
     decoding,
     density,
     discrimination,
@@ -97,6 +98,7 @@ def by_verb(model, name, inputs):
     """What Python's verb gives for the inputs of the endpoint of its name."""
     given = dict(inputs)
     seeded = {"seed": SEED} if given.pop("seed", None) is not None else {}
+    seeded |= conditions.from_inputs(model, given)
     if name in ("sample", "sample_codes", "sample_png"):
         return model.sample(len(inputs["seed"]), **seeded, **given)
     if name == "interpolate":

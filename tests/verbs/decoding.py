@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 
 from kgen.verbs import Interpolation
+from verbs import conditions
 
 VERB = Interpolation
 
@@ -12,7 +13,7 @@ VERB = Interpolation
 def check(model, x, y=None):
     """The ends of the paths are `decode` of the latents."""
     ends = np.random.RandomState(0).normal(size=(2, 2, model.latent_dim)).astype("float32")
-    given = {} if y is None else {"labels": y[:2]}
+    given = conditions.given(model, y, 2)
     if "seed" in inspect.signature(model.decode).parameters:
         # Where examples are drawn, with equal noise.
         given["seed"] = 3

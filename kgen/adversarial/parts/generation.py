@@ -6,10 +6,11 @@ import tensorflow_probability as tfp
 
 from kgen import checks, specs
 from kgen.averages import AveragedWeights
-from kgen.networks import dcgan_discriminator, dcgan_generator
+from kgen.networks import dcgan_discriminator, dcgan_generator, make_conditioned
 from kgen.seeds import sample_rows, seed_rows
 from kgen.training.hyperparameters import Hyperparameter
 from kgen.verbs import Discrimination, Interpolation, Sampling
+from kgen.verbs.conditioning import inputs
 from kgen.verbs.decoding import linear_interpolation, spherical_interpolation
 
 tfd = tfp.distributions
@@ -25,23 +26,18 @@ class LatentGeneration(Sampling, Interpolation, Discrimination):
     Moving means are the generator's own in any case: they follow within some ten steps, and
     averaging them as well made no clear difference in one run on digits.
 
-    A label-conditional model has `num_classes`; its generator takes `[latents, labels]`, and each
-    endpoint `labels`: `sample` (the default), `sample_png` for 1 or 3 channels, `decode`,
+    A conditional model has a `condition`; its generator takes `[latents, *condition]`, and each
+    endpoint its parts: `sample` (the default), `sample_png` for 1 or 3 channels, `decode`,
     `interpolate`, `discriminate`.
     """
 
     ema_decay = Hyperparameter(checks.probability, absent=None)
 
-    num_classes = None
-
     def _set_generator(self, generator, latent_dim, image_shape, ema_decay):
         """Keep the generator, what it makes, and its averages."""
         self.generator = generator
         self.latent_dim, self.image_shape = latent_dim, image_shape
-        generated = specs.of_shape(image_shape)
-        self.data_spec = generated
-        if self.num_classes is not None:
-            self.data_spec = (generated, specs.Labels(self.num_classes))
+        self.data_spec = self._with_condition(specs.of_shape(image_shape))
         self.ema_decay = ema_decay
         self.averaged_generator = None
         if ema_decay is not None:
@@ -73,62 +69,45 @@ class LatentGeneration(Sampling, Interpolation, Discrimination):
         # Rounding takes a draw of the very tail beyond the limit, or to infinity.
         return tf.clip_by_value(tfd.Normal(0.0, 1.0).quantile(draws), -truncation, truncation)
 
-    def decode(self, latents, *, labels=None):
+    def decode(self, latents, *, condition=None):
         """What the generator with averaged weights makes of latents.
 
         Args:
             latents: float32 `(batch, latent_dim)`.
-            labels: int32 `(batch,)` where the model has `num_classes`, else None.
+            condition: one row per latent where the model has a condition, else None.
 
         Returns:
             float32 `(batch, *image_shape)`, images in [0, 1].
         """
         # Keras takes no NumPy array beside a tensor.
-        latents, labels = tf.convert_to_tensor(latents), self._checked_labels(labels)
-        inputs = latents if labels is None else [latents, labels]
+        latents = tf.convert_to_tensor(latents)
+        latents = inputs(latents, self._given(condition, latents))
         if self.ema_decay is None:
-            return tf.cast(self.generator(inputs, training=False), tf.float32)
-        return self.averaged_generator(inputs)
+            return tf.cast(self.generator(latents, training=False), tf.float32)
+        return self.averaged_generator(latents)
 
-    def sample(self, num_samples, *, labels=None, truncation=None, seed=None):
+    def sample(self, num_samples, *, condition=None, truncation=None, seed=None):
         """Decode latents drawn from the prior.
 
         Args:
             num_samples: int >= 1.
-            labels: where the model has `num_classes`: int, or ints `(num_samples,)`, or None for
-                all classes in turn.
+            condition: where the model has one: a value for all samples or one for each, or None
+                for all classes in turn.
             truncation: float > 0 or None; see `sample_latents`.
             seed: int, or None for a fresh one. Sample i is a function of `(seed, i)` and its
-                label, in Python and from the served model, where it is row `(seed, i)` of the
+                condition, in Python and from the served model, where it is row `(seed, i)` of the
                 input `seed`.
 
         Returns:
             float32 `(num_samples, *image_shape)`.
         """
-        seeds = seed_rows(seed, num_samples)
-        if self.num_classes is not None and labels is None:
-            labels = tf.range(num_samples) % self.num_classes
-        elif labels is not None:
-            labels = tf.convert_to_tensor(labels)
-            if labels.shape.rank and labels.shape != (num_samples,):
-                raise ValueError(
-                    f"Expected one label or {num_samples} of them, one per sample, received labels "
-                    f"of shape {labels.shape}."
-                )
-            labels = tf.broadcast_to(labels, (num_samples,))
-        return self.decode(self.sample_latents(seeds, truncation=truncation), labels=labels)
+        latents = self.sample_latents(seed_rows(seed, num_samples), truncation=truncation)
+        if condition is None:
+            condition = self.conditions_in_turn(num_samples)
+        return self.decode(latents, condition=condition)
 
-    def _labels_input(self):
-        return {} if self.num_classes is None else {"labels": specs.Labels(self.num_classes)}
-
-    def _sample_inputs(self):
-        return self._labels_input()
-
-    def _decode_inputs(self):
-        return self._labels_input()
-
-    def _sample_rows(self, seeds, *labels):
-        return self._decode_rows(self.sample_latents(seeds), *labels)
+    def _sample_rows(self, seeds, *rows):
+        return self._decode_rows(self.sample_latents(seeds), *rows)
 
     def mean_latent(self, indices, *, seed):
         """The mean latent of chosen samples, for arithmetic such as `smiling - neutral + other`.
@@ -148,14 +127,14 @@ class LatentGeneration(Sampling, Interpolation, Discrimination):
         seeds = tf.stack([tf.fill(tf.shape(indices), checks.seed(seed)), indices], axis=-1)
         return tf.reduce_mean(self.sample_latents(seeds), axis=0, keepdims=True)
 
-    def interpolate(self, start, *, end, num_steps=8, labels=None, spherical=True):
+    def interpolate(self, start, *, end, num_steps=8, condition=None, spherical=True):
         """Decode the paths between two batches of latents.
 
         Args:
             start: float32 `(batch, latent_dim)`, such as `sample_latents` gives.
             end: the same shape.
             num_steps: int >= 2, both ends included.
-            labels: int32 `(batch,)` where the model has `num_classes`.
+            condition: one row per path where the model has a condition, else None.
             spherical: bool: along the great circle, which stays where normal latents lie, or along
                 the straight line.
 
@@ -163,13 +142,13 @@ class LatentGeneration(Sampling, Interpolation, Discrimination):
             float32 `(batch, num_steps, *image_shape)`.
         """
         between = self._point_between if spherical else linear_interpolation
-        return self._decode_path(between, start, end, num_steps, {"labels": labels})
+        return self._decode_path(between, start, end, num_steps, condition)
 
     def _point_between(self, start, end, weight):
         return spherical_interpolation(start, end, weight)
 
     def invert(
-        self, images, *, labels=None, num_steps=300, learning_rate=0.05, num_starts=4, seed=0
+        self, images, *, condition=None, num_steps=300, learning_rate=0.05, num_starts=4, seed=0
     ):
         """Latents whose images are near the given ones, by Adam on the squared error.
 
@@ -179,7 +158,7 @@ class LatentGeneration(Sampling, Interpolation, Discrimination):
 
         Args:
             images: float32 `(batch, *image_shape)`.
-            labels: int32 `(batch,)` where the model has `num_classes`.
+            condition: one row per image where the model has a condition, else None.
             num_steps: int >= 1.
             learning_rate: float > 0.
             num_starts: int >= 1.
@@ -196,19 +175,21 @@ class LatentGeneration(Sampling, Interpolation, Discrimination):
         checks.positive_integer("num_steps", num_steps)
         checks.positive_integer("num_starts", num_starts)
         checks.positive_number("learning_rate", learning_rate)
-        labels = self._checked_labels(labels)
         images, count = tf.cast(images, tf.float32), len(images)
         targets = tf.tile(images, [num_starts] + [1] * len(self.image_shape))
-        if labels is not None:
-            labels = tf.tile(labels, [num_starts])
         optimizer = keras.optimizers.Adam(learning_rate)
         seeds = seed_rows(seed, num_starts * count)
-        start = self._inversion_start(self.sample_latents(seeds), images)
+        given = self._given(condition, count)
+        tiled = self._as_condition(
+            [tf.tile(rows, [num_starts] + [1] * (rows.shape.rank - 1)) for rows in given]
+        )
+        given = self._as_condition(given)
+        start = self._inversion_start(self.sample_latents(seeds), images, **given)
         latents = keras.Variable(start)
         optimizer.build([latents])
 
         def errors():
-            squares = tf.square(self.decode(latents.value, labels=labels) - targets)
+            squares = tf.square(self.decode(latents.value, **tiled) - targets)
             return tf.reduce_mean(squares, axis=list(range(1, squares.shape.rank)))
 
         @tf.function
@@ -227,7 +208,7 @@ class LatentGeneration(Sampling, Interpolation, Discrimination):
         rows = tf.stack([best, tf.range(count, dtype=best.dtype)], axis=-1)
         return tf.gather_nd(grid, rows), tf.reduce_min(by_start, axis=0)
 
-    def _inversion_start(self, latents, images):
+    def _inversion_start(self, latents, images, **given):
         """Where `invert` starts: here at `latents`, drawn from the prior, a block per start."""
         return latents
 
@@ -235,21 +216,9 @@ class LatentGeneration(Sampling, Interpolation, Discrimination):
         """What `invert` takes its latents back to after each step, with those that it began at."""
         return latents
 
-    def _checked_labels(self, labels):
-        if self.num_classes is None and labels is not None:
-            raise ValueError(f"{type(self).__name__} generates without labels, received some.")
-        if self.num_classes is not None:
-            if labels is None:
-                raise ValueError(
-                    f"{type(self).__name__} generates from labels: pass int32 labels (batch,) in "
-                    f"0 .. {self.num_classes - 1}."
-                )
-            labels = checks.label_tensor(labels, self.num_classes)
-        return labels
-
 
 class TwoNetworks(LatentGeneration):
-    """Mixin for models of one generator and one discriminator without labels.
+    """Mixin for models of one generator and one discriminator, with or without a condition.
 
     Attributes:
         default_discriminator: function `image_shape -> keras.Model` that `for_images` calls.
@@ -259,13 +228,25 @@ class TwoNetworks(LatentGeneration):
 
     @classmethod
     def for_images(
-        cls, image_shape, *, latent_dim=64, generator=dcgan_generator, discriminator=None, **kwargs
+        cls,
+        image_shape,
+        *,
+        latent_dim=64,
+        condition=None,
+        embedding_dim=16,
+        generator=dcgan_generator,
+        discriminator=None,
+        **kwargs,
     ):
         """A model with networks made for an image shape: DCGAN's (Radford et al. 2016) by default.
 
         Args:
             image_shape: `(height, width, channels)`, any of each; `(dim,)` with dense networks.
             latent_dim: int >= 1.
+            condition: what images are drawn given: `kgen.specs.Labels(10)`,
+                `kgen.specs.Attributes(3)` or a tuple of them; None for nothing. Both networks see
+                an embedding of it beside their input; see `kgen.networks.conditioned`.
+            embedding_dim: int >= 1, size of these embeddings.
             generator: function `(latent_dim, image_shape) -> keras.Model` from `kgen.networks`.
             discriminator: function `image_shape -> keras.Model` likewise; where a penalty is on the
                 slope for one image, the default has layer normalization in place of batch
@@ -273,4 +254,10 @@ class TwoNetworks(LatentGeneration):
             **kwargs: the class's other arguments.
         """
         make_discriminator = discriminator or cls.default_discriminator
-        return cls(generator(latent_dim, image_shape), make_discriminator(image_shape), **kwargs)
+        how = dict(condition=condition, embedding_dim=embedding_dim)
+        return cls(
+            make_conditioned(generator, latent_dim, image_shape, **how),
+            make_conditioned(make_discriminator, image_shape, **how),
+            condition=condition,
+            **kwargs,
+        )

@@ -8,66 +8,35 @@ from kgen import checks
 from kgen.layers import LayerNormalization
 
 
-def check_players(generator, discriminator, output_dim=1):
+def check_players(generator, discriminator, output_dim=1, given=None):
     """Raise ValueError unless the generator's images fit the discriminator.
 
     Args:
-        generator: keras.Model from vectors.
-        discriminator: keras.Model from what the generator gives to `(batch, output_dim)`.
+        generator: keras.Model from vectors, or from the list of them and the conditions.
+        discriminator: keras.Model from what the generator gives, or from the list of it and the
+            conditions, to `(batch, output_dim)`.
         output_dim: int, or None for any output.
+        given: name -> spec of each condition; None for none.
 
     Returns:
         `(latent_dim, image_shape)`.
     """
-    received = checks.network("generator", generator).input_shape
-    if len(generator.inputs) != 1 or len(received) != 2:
+    given = given or {}
+    for role, network in (("generator", generator), ("discriminator", discriminator)):
+        checks.conditioned(role, network, given)
+    latents = tuple(generator.inputs[0].shape)
+    if len(latents) != 2:
         raise ValueError(
             f"generator '{generator.name}' must take latents (batch, latent_dim), received inputs "
-            f"of shape {received}."
+            f"of shape {latents}."
         )
-    checks.network("discriminator", discriminator)
-    image_shape = _same_images(generator, discriminator, discriminator.input_shape)
+    image_shape = _same_images(generator, discriminator, discriminator.inputs[0].shape)
     if output_dim is not None:
         why = "one logit per image" if output_dim == 1 else "see the class's documentation"
         checks.output_shape("discriminator", discriminator, (output_dim,), why)
         checks.warn_of_bounded_logits("discriminator", discriminator)
     checks.warn_of_images_beyond_unit_interval("generator", generator)
-    return received[1], image_shape
-
-
-def check_conditional_players(generator, discriminator):
-    """Raise ValueError unless both take labels and the generator's images fit the discriminator.
-
-    Args:
-        generator: keras.Model from `[latents, labels]`.
-        discriminator: keras.Model from `[images, labels]` to `(batch, 1)`.
-
-    Returns:
-        `(latent_dim, image_shape)`.
-    """
-    shapes = {}
-    for role, value, first in (
-        ("generator", generator, "latents"),
-        ("discriminator", discriminator, "images"),
-    ):
-        received = checks.network(role, value).input_shape
-        pair = isinstance(received, (list, tuple)) and len(value.inputs) == 2
-        if not pair or tuple(received[1]) != (None,):
-            raise ValueError(
-                f"{role} '{value.name}' must take [{first}, labels (batch,)], received inputs of "
-                f"shape {value.input_shape}."
-            )
-        shapes[role] = tuple(received[0])
-    if len(shapes["generator"]) != 2:
-        raise ValueError(
-            f"generator '{generator.name}' must take latents (batch, latent_dim), received latents "
-            f"of shape {shapes['generator']}."
-        )
-    image_shape = _same_images(generator, discriminator, shapes["discriminator"])
-    checks.output_shape("discriminator", discriminator, (1,), "one logit per image")
-    checks.warn_of_bounded_logits("discriminator", discriminator)
-    checks.warn_of_images_beyond_unit_interval("generator", generator)
-    return shapes["generator"][1], image_shape
+    return latents[1], image_shape
 
 
 def batch_normalization(network):

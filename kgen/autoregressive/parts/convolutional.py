@@ -3,6 +3,7 @@
 from kgen import checks, heads
 from kgen.autoregressive.parts.cached import CachedSampler
 from kgen.autoregressive.parts.pixels import PixelByPixel, check_likelihood
+from kgen.verbs.conditioning import inputs
 
 
 class ConvolutionalPixels(PixelByPixel):
@@ -10,39 +11,33 @@ class ConvolutionalPixels(PixelByPixel):
 
     Args:
         network: functional keras.Model from images `(batch, height, width, channels)` in [0, 1], or
-            from the list of images and labels, to the likelihood's parameters
+            from the list of images and the condition's parts, to the likelihood's parameters
             `(batch, height, width, likelihood.params_size(image_shape))`; see
             `kgen.autoregressive.parts.plan.Plan` for the layers that it may have.
         likelihood: head on levels; `kgen.heads.Categorical(256)` by default.
-        num_classes: int, or None for a network without labels.
+        condition: `kgen.specs.Labels`, `kgen.specs.Attributes`, or a tuple of them; None for a
+            network of images alone.
         **kwargs: `seed`, `name`, `dtype`.
 
     Raises:
         ValueError: if the network sees a pixel that is yet to come, or does not fit the likelihood.
     """
 
-    def __init__(self, network, *, likelihood=None, num_classes=None, **kwargs):
+    def __init__(self, network, *, likelihood=None, condition=None, **kwargs):
         super().__init__(**kwargs)
         self.network = checks.network("network", network)
         self.likelihood = check_likelihood(likelihood or heads.Categorical(256))
-        self.num_classes = None if num_classes is None else checks.num_classes(num_classes)
-        expected = 1 if num_classes is None else 2
-        if len(network.inputs) != expected:
-            raise ValueError(
-                f"network '{network.name}' has {len(network.inputs)} inputs, expected {expected} "
-                f"with num_classes={num_classes}: images, and labels where there are classes."
-            )
+        self._set_condition(condition)
+        checks.conditioned("network", network, self.condition_inputs)
         self.image_shape = checks.image_shape(network.inputs[0].shape[1:])
         checks.likelihood_network("network", network, self.image_shape, self.likelihood)
         self.sampler = CachedSampler(network, self.likelihood)
 
-    def _params(self, images, labels=None, training=False):
-        inputs = images if labels is None else [images, labels]
-        return self.network(inputs, training=training)
+    def _params(self, images, given=(), training=False):
+        return self.network(inputs(images, given), training=training)
 
-    def _fill(self, images, known, uniforms, temperature, labels=None):
-        others = [] if labels is None else [labels]
-        return self.sampler(images, known, uniforms, temperature, *others)
+    def _fill(self, images, known, uniforms, temperature, *given):
+        return self.sampler(images, known, uniforms, temperature, *given)
 
 
 def num_passes(likelihood, image_shape):

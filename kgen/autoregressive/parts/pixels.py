@@ -15,40 +15,32 @@ from kgen.verbs import Completion, Density, Sampling
 class PixelByPixel(PixelDrawing, Sampling, Completion, Density):
     """Mixin for models of `p(x) = prod_i p(x_i | x_1 .. x_{i-1})`, i in raster order.
 
-    Such a model has `image_shape`, a `likelihood` on levels and `num_classes` (None, or how many
-    labels it takes), and defines
+    Such a model has `image_shape` and a `likelihood` on levels, and defines
 
-        _params(images, labels=None, training=False)
-            the likelihood's parameters `(batch, height, width, params_size)`
-        _fill(images, known, uniforms, temperature, labels=None)
+        _params(images, given=(), training=False)
+            the likelihood's parameters `(batch, height, width, params_size)`; `given` is a list of
+            the condition's parts
+        _fill(images, known, uniforms, temperature, *given)
             the images with the pixels that are not `known` drawn in order; it must run in a
             `tf.function` without autograph, under XLA and in a SavedModel
     """
 
     terms = ("loss", "bits_per_dim")
-    num_classes = None
 
     @property
     def data_spec(self):
-        """Images on the levels, with labels where the model has `num_classes`."""
-        images = specs.Images(self.image_shape, self.num_levels)
-        return images if self.num_classes is None else (images, specs.Labels(self.num_classes))
-
-    @property
-    def predict_spec(self):
-        """`predict` judges images, with their labels where there are any."""
-        return self.data_spec
+        """Images on the levels, with the condition where there is one."""
+        return self._with_condition(specs.Images(self.image_shape, self.num_levels))
 
     # The objective.
 
     def objective(self, x, y=None, training=False):
         """`loss = -log p(x | y)` in nats per image, and the same in bits per dimension."""
-        x, y = self._checked_images(x), self._checked_labels(y if self.num_classes else None)
-        loss = -self._log_prob(x, y, training)
+        loss = -self._log_prob(self._checked_images(x), self._given_y(y), training)
         return {"loss": loss, "bits_per_dim": self._bits(loss)}
 
-    def _log_prob(self, images, labels=None, training=False):
-        params = self._params(images, labels, training)
+    def _log_prob(self, images, given=(), training=False):
+        params = self._params(images, given, training)
         return self.likelihood(params).log_prob(tf.cast(images, tf.float32))
 
     def _bits(self, nats):
@@ -56,42 +48,36 @@ class PixelByPixel(PixelDrawing, Sampling, Completion, Density):
 
     # Verbs.
 
-    def log_prob(self, images, *, labels=None):
+    def log_prob(self, images, *, condition=None):
         """`log p(x | y)`, exact.
 
         Args:
             images: float32 `(batch, height, width, channels)` on the levels k / (num_levels - 1).
-            labels: int32 `(batch,)` where the model has `num_classes`, else None.
+            condition: one row per image where the model has a condition, else None.
 
         Returns:
             float32 `(batch,)`, nats per image.
 
         Raises:
-            ValueError: for images of another shape or off the levels, or labels out of range.
+            ValueError: for images of another shape or off the levels, or a condition out of range.
         """
-        images, labels = self._checked_images(images), self._checked_labels(labels)
-        if labels is not None and not labels.shape.is_compatible_with(images.shape[:1]):
-            raise ValueError(
-                f"Expected one label per image, received {labels.shape[0]} labels for "
-                f"{images.shape[0]} images."
-            )
-        return self._log_prob(images, labels)
+        return self._score(images, *self._given(condition, tf.convert_to_tensor(images)))
 
-    def bits_per_dim(self, images, *, labels=None):
+    def bits_per_dim(self, images, *, condition=None):
         """`-log2 p(x | y) / (height * width * channels)`: float32 `(batch,)`; see `log_prob`."""
-        return self._bits(-self.log_prob(images, labels=labels))
+        return self._bits(-self.log_prob(images, condition=condition))
 
-    def sample(self, num_samples, *, labels=None, temperature=1.0, seed=None, jit_compile=False):
+    def sample(self, num_samples, *, condition=None, temperature=1.0, seed=None, jit_compile=False):
         """Draw images pixel by pixel.
 
         Args:
             num_samples: int >= 1.
-            labels: where the model has `num_classes`: int, or ints `(num_samples,)`, or None for
-                all classes in turn.
+            condition: where the model has one: a value for all images or one for each, or None
+                for all classes in turn.
             temperature: float > 0, or `(num_samples,)`. Logits are divided by it, scales
                 multiplied; below 1 samples are more alike and more likely.
-            seed: int, or None for a fresh one. Image i is a function of `(seed, i)`, its label and
-                temperature, in Python and from the served model.
+            seed: int, or None for a fresh one. Image i is a function of `(seed, i)`, its
+                condition and temperature, in Python and from the served model.
             jit_compile: bool. XLA draws several times faster, after compiling once for each
                 `num_samples`. It may round differently: then a number at the edge of two levels
                 gives the other one, and the pixels behind it follow.
@@ -99,11 +85,16 @@ class PixelByPixel(PixelDrawing, Sampling, Completion, Density):
         Returns:
             float32 `(num_samples, height, width, channels)` on the levels.
         """
-        seeds, labels = seed_rows(seed, num_samples), self._rows_of_labels(labels, num_samples)
+        seeds = seed_rows(seed, num_samples)
+        if condition is None:
+            condition = self.conditions_in_turn(num_samples)
+        given = self._given(condition, num_samples)
         nothing = self._nothing_known(num_samples)
-        return self._generate(*nothing, seeds, temperature, jit_compile, *labels)
+        return self._generate(*nothing, seeds, temperature, jit_compile, *given)
 
-    def complete(self, images, *, mask, labels=None, temperature=1.0, seed=None, jit_compile=False):
+    def complete(
+        self, images, *, mask, condition=None, temperature=1.0, seed=None, jit_compile=False
+    ):
         """Keep the known pixels and draw the others in order.
 
         Each is drawn given the pixels before it, known or drawn. What is known further on does not
@@ -112,7 +103,7 @@ class PixelByPixel(PixelDrawing, Sampling, Completion, Density):
         Args:
             images: float32 `(batch, height, width, channels)`; read where the mask is True.
             mask: bool `(batch, height, width)` or `(height, width)`, True where a pixel is known.
-            labels: as for `sample`.
+            condition: as for `sample`.
             temperature: as for `sample`.
             seed: as for `sample`.
             jit_compile: as for `sample`.
@@ -127,100 +118,57 @@ class PixelByPixel(PixelDrawing, Sampling, Completion, Density):
         count = len(images)
         # What is hidden may be anything, NaN included.
         images = self._checked_images(tf.where(known[..., None], images, tf.zeros_like(images)))
-        labels = self._rows_of_labels(labels, count)
+        if condition is None:
+            condition = self.conditions_in_turn(count)
+        given = self._given(condition, count)
         seeds = seed_rows(seed, count)
-        return self._generate(images, known, seeds, temperature, jit_compile, *labels)
+        return self._generate(images, known, seeds, temperature, jit_compile, *given)
 
     def call(self, inputs, training=False):
-        """`log p(x)`, or of `[images, labels]`: what `predict` gives."""
-        return self._log_prob(*self._images_and_labels(inputs))
+        """`log p(x)`, or of `(images, condition)`: what `predict` gives."""
+        return self._score(*self._images_and_given(inputs))
 
     def predict_step(self, data):
         """`log p(x | y)` of the images of `data`."""
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        inputs = x if y is None or self.num_classes is None else (x, y)
         # Not through `__call__`, which casts the images under mixed precision: levels would move.
-        return self._score(*self._images_and_labels(inputs))
-
-    def _images_and_labels(self, inputs):
-        if self.num_classes is None:
-            return inputs, None
-        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
-            raise ValueError(
-                f"{type(self).__name__} takes labels: pass [images, labels], or a data set of such "
-                "pairs."
-            )
-        return inputs[0], tf.cast(inputs[1], tf.int32)
+        return self.call(x if y is None or self.condition is None else (x, y))
 
     # The sampler.
 
-    def _labels_input(self):
-        return {} if self.num_classes is None else {"labels": specs.Labels(self.num_classes)}
-
-    def _density_inputs(self):
-        return self._labels_input()
-
     def _sample_inputs(self):
-        return {"temperature": specs.Values(), **self._labels_input()}
+        return {"temperature": specs.Values(), **self.condition_inputs}
 
     @property
     def _condition_signature(self):
-        return [spec.tensor_spec(name) for name, spec in self._labels_input().items()]
+        return [spec.tensor_spec(name) for name, spec in self.condition_inputs.items()]
 
-    def _sample_rows(self, seeds, temperature, *labels):
+    def _sample_rows(self, seeds, temperature, *given):
         return self._complete_rows(
-            *self._nothing_known(tf.shape(seeds)[0]), seeds, temperature, *labels
+            *self._nothing_known(tf.shape(seeds)[0]), seeds, temperature, *given
         )
 
-    def _complete_rows(self, images, known, seeds, temperature, *labels):
+    def _complete_rows(self, images, known, seeds, temperature, *given):
         # What is hidden may be anything.
         images = tf.where(known[..., None], images, tf.zeros_like(images))
-        labels = [self._checked_labels(rows) for rows in labels]
-        return self._serve(self._checked_images(images), known, seeds, temperature, *labels)
+        given = self._given_rows(given)
+        return self._serve(self._checked_images(images), known, seeds, temperature, *given)
 
     def endpoints(self):
         """`sample` (the default), `sample_png` for 1 or 3 channels, `complete`, `log_prob`,
-        `bits_per_dim`; a label-conditional model takes `labels` in each."""
+        `bits_per_dim`; a conditional model takes its condition in each."""
         images = {"images": specs.Images(self.image_shape, self.num_levels)}
         bits = Endpoint(
             lambda *rows: {"bits_per_dim": self._bits(-self._score(*rows))},
-            {**images, **self._labels_input()},
+            {**images, **self.condition_inputs},
         )
         return {**super().endpoints(), "bits_per_dim": bits}
 
-    def _score(self, images, labels=None):
-        return self._log_prob(self._checked_images(images), self._checked_labels(labels))
-
-    # Checks.
+    def _score(self, images, *given):
+        return self._log_prob(self._checked_images(images), self._given_rows(given))
 
     def _checked_images(self, images):
         return checks.level_tensor(images, self.image_shape, self.num_levels)
-
-    def _checked_labels(self, labels):
-        if self.num_classes is None:
-            if labels is not None:
-                raise ValueError(f"{type(self).__name__} was built without labels, received some.")
-            return None
-        if labels is None:
-            raise ValueError(
-                f"{type(self).__name__} was built with labels: pass int32 labels (batch,) in "
-                f"0 .. {self.num_classes - 1}."
-            )
-        return checks.label_tensor(labels, self.num_classes)
-
-    def _rows_of_labels(self, labels, count):
-        if self.num_classes is not None and labels is None:
-            labels = tf.range(count) % self.num_classes
-        if labels is not None:
-            labels = tf.convert_to_tensor(labels)
-            if labels.shape.rank and labels.shape != (count,):
-                raise ValueError(
-                    f"Expected one label or {count} of them, one per image, received labels of "
-                    f"shape {tuple(labels.shape)}."
-                )
-            labels = tf.broadcast_to(labels, (count,))
-        labels = self._checked_labels(labels)
-        return [] if labels is None else [labels]
 
 
 def check_likelihood(likelihood):
