@@ -8,9 +8,10 @@ Reference: Mirza & Osindero 2014, "Conditional Generative Adversarial Nets"; Miy
 """
 
 import dataclasses
+import functools
 
 import kgen
-from kgen import evaluation, experiment, plots, specs
+from kgen import evaluation, experiment, networks, plots, specs
 from kgen.experiment import option
 
 
@@ -19,6 +20,7 @@ class Config(experiment.Flags):
     """The flags beside those of every recipe, and defaults of these."""
 
     dataset: str = option("digits", "any TFDS data set of labelled images; digits needs no network")
+    width: int = option(64, "channels at half the image's size; doubled at each halving")
     latent_dim: int = option(64, "size of the latent vector")
     epochs: int = 100
     learning_rate: float = option(2e-4, "Adam's, of both players; its beta_1 is 0.5")
@@ -29,7 +31,7 @@ class Config(experiment.Flags):
     run_dir: str = "runs/conditional_gan"
 
 
-TINY = Config(epochs=1, batch_size=500, num_samples=200)
+TINY = Config(width=8, epochs=1, batch_size=500, num_samples=200)
 
 
 def build(config):
@@ -37,10 +39,15 @@ def build(config):
     info = experiment.info(config)
     if info.num_classes is None:
         raise ValueError(f"--dataset={config.dataset} has no labels to condition on.")
+    filters = networks.doubling_filters(config.width, info.image_shape)
     return kgen.ConditionalGAN.for_images(
         info.image_shape,
         condition=specs.Labels(info.num_classes),
         latent_dim=config.latent_dim,
+        generator=functools.partial(networks.dcgan_generator, filters=filters[::-1]),
+        features=functools.partial(
+            networks.dcgan_discriminator, output_dim=128, normalization=None, filters=filters
+        ),
         seed=config.seed,
     )
 
