@@ -164,6 +164,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
 
     def encode(self, images, *, condition=None):
         """The codes: float32 `(batch, latent_dim)`; the condition does not reach them."""
+        images = self.checked_examples(images)
         return tf.cast(self.encoder(images, training=False), tf.float32)
 
     def decode(self, latents, *, condition=None):

@@ -114,6 +114,7 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
 
     def encode(self, images):
         """The codes: float32 `(batch, latent_dim)`."""
+        images = self.checked_examples(images)
         return tf.cast(self.encoder(images, training=False), tf.float32)
 
     def decode(self, latents):

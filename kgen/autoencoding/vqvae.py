@@ -123,6 +123,7 @@ class VQVAE(Reconstruction, Decoding, ObjectiveModel):
 
     def encode(self, images):
         """The codes' indices: int32 `(batch, rows, columns)` from 0 to `num_codes - 1`."""
+        images = self.checked_examples(images)
         latents = tf.cast(self.encoder(images, training=False), tf.float32)
         return self.quantizer.nearest(latents)
 

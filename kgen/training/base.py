@@ -145,6 +145,18 @@ class BaseModel(SavedByArguments, keras.Model):
     def after_epoch(self, epoch):
         """Hook: called after each epoch of `fit`, before any other callback's `on_epoch_end`."""
 
+    def checked_examples(self, x):
+        """A batch that a verb is given, as a float32 tensor.
+
+        Raises:
+            ValueError: where its values are known and not those of `predict_spec`, such as pixels
+                in 0 .. 255, or images of another size.
+        """
+        x = tf.convert_to_tensor(x)
+        if tf.executing_eagerly():
+            specs.x_and_y(self.predict_spec)[0].of_means().check(x)
+        return tf.cast(x, tf.float32)
+
     def after_training(self):
         """Hook: called when `fit` ends."""
 

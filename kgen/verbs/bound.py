@@ -162,7 +162,7 @@ class EvidenceBound(Conditioning):
 
     def encode(self, images, *, condition=None):
         """The posterior's mean (its median where the mean is not known): `(batch, latent_dim)`."""
-        images = tf.convert_to_tensor(images)
+        images = self.checked_examples(images)
         batch = inputs(images, self._given(condition, images))
         posterior = self.posterior(self.encoder(batch, training=False))
         return heads.location(posterior)
