@@ -72,7 +72,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
         self.encoder = checks.vector_network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
         self.discriminator = checks.network("discriminator", discriminator)
-        self.likelihood = likelihood or heads.Bernoulli()
+        self.likelihood = checks.head("likelihood", likelihood, heads.Bernoulli())
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
         images = specs.Images(self.image_shape, self.likelihood.required_levels)
         self.data_spec = self._with_condition(images)
@@ -124,7 +124,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
             embedding_dim: int >= 1, size of the decoder's embedding of the condition.
             **kwargs: the class's other arguments.
         """
-        likelihood = likelihood or heads.Bernoulli()
+        likelihood = checks.head("likelihood", likelihood, heads.Bernoulli())
         image_shape = checks.image_shape(image_shape)
         latent_dim = checks.positive_integer("latent_dim", latent_dim)
         params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))

@@ -50,7 +50,7 @@ class VQVAE(Reconstruction, Decoding, ObjectiveModel):
         self.encoder = checks.network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
         self.quantizer = quantizer
-        self.likelihood = likelihood or heads.Normal(scale=0.1)
+        self.likelihood = checks.head("likelihood", likelihood, heads.Normal(scale=0.1))
         self.beta = beta
         self.image_shape = checks.image_shape(encoder.input_shape[1:])
         self.data_spec = specs.Images(self.image_shape, self.likelihood.required_levels)
@@ -83,7 +83,7 @@ class VQVAE(Reconstruction, Decoding, ObjectiveModel):
             likelihood: as for the class.
             **kwargs: the class's other arguments.
         """
-        likelihood = likelihood or heads.Normal(scale=0.1)
+        likelihood = checks.head("likelihood", likelihood, heads.Normal(scale=0.1))
         image_shape = checks.image_shape(image_shape)
         params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))
         networks = encoder(image_shape, code_dim), decoder(code_dim, params_shape)

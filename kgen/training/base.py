@@ -10,7 +10,12 @@ from kgen import checks, specs
 from kgen.training import data
 from kgen.training.divergence import DivergenceGuard
 from kgen.training.hooks import Hooks
-from kgen.training.saving import SavedByArguments, check_arguments_are_kept, check_may_change
+from kgen.training.saving import (
+    SavedByArguments,
+    check_arguments_are_kept,
+    check_can_be_saved,
+    check_may_change,
+)
 
 
 class BaseModel(SavedByArguments, keras.Model):
@@ -60,6 +65,7 @@ class BaseModel(SavedByArguments, keras.Model):
 
     def __setattr__(self, name, value):
         check_may_change(self, name, value)
+        check_can_be_saved(self, name, value)
         super().__setattr__(name, value)
 
     @property
@@ -77,6 +83,7 @@ class BaseModel(SavedByArguments, keras.Model):
     # Compilation.
 
     def _compile(self, arguments, optimizers, *, jit_compile, steps_per_execution, run_eagerly):
+        data.check_scope(self)
         check_arguments_are_kept(self)
         _check_layers_are_built(self)
         self._compile_arguments = arguments

@@ -33,7 +33,7 @@ class EvidenceBound(Conditioning):
         self, posterior, prior, *, beta, free_bits, kl_warmup_epochs, num_importance_samples
     ):
         """Check and keep what the bound is made of, and what follows from it."""
-        self.posterior = posterior or heads.DiagonalNormal()
+        self.posterior = checks.head("posterior", posterior, heads.DiagonalNormal())
         self.beta = beta
         self.free_bits = free_bits
         self.kl_warmup_epochs = checks.at_least("kl_warmup_epochs", kl_warmup_epochs, 0)
