@@ -55,6 +55,7 @@ QUANTITIES = {
     "continuous_means": Quantity("the continuous codes that an image shows, on average"),
     "mask": Quantity("1 where a pixel is known, 0 where it is drawn", minimum=0, maximum=1),
     "log_prob": Quantity("the log-likelihood of an example, given its label if any", unit="nats"),
+    "reconstruction": Quantity("the log-likelihood of an example given its code", unit="nats"),
     "bits_per_dim": Quantity("-log2 p per pixel and channel", unit="bits"),
     "logits": Quantity(
         "higher for what looks real: log odds, a critic's value, or minus an energy", unit="nats"

@@ -14,16 +14,17 @@ from kgen.networks import (
     dense_discriminator,
     make_conditioned,
 )
+from kgen.quantities import QUANTITIES
 from kgen.seeds import sample_rows
 from kgen.training import AdversarialModel
 from kgen.training.hyperparameters import Hyperparameter
-from kgen.verbs import Interpolation, Reconstruction, Sampling
+from kgen.verbs import Interpolation, Reconstruction, Sampling, Scoring
 from kgen.verbs.conditioning import inputs
 from kgen.verbs.reconstruction import mean_image
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, AdversarialModel):
+class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Scoring, AdversarialModel):
     """Adversarial autoencoder with a deterministic encoder.
 
         discriminator:   -log D(z) - log(1 - D(encoder(x))),   z ~ p(z)
@@ -54,6 +55,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
     adversarial_weight = Hyperparameter(checks.at_least, 0.0)
 
     terms = ("reconstruction", "adversarial")
+    score_meaning = QUANTITIES["reconstruction"]
 
     def __init__(
         self,
@@ -161,6 +163,10 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
         adversarial = non_saturating_generator_loss(self.discriminator(codes, training=training))
         loss = reconstruction + self.adversarial_weight * adversarial
         return dict(loss=loss, reconstruction=reconstruction, adversarial=adversarial)
+
+    def _score(self, x, *rows):
+        codes = inputs(self.encode(x), self._given_rows(rows))
+        return self.likelihood(self.decoder(codes, training=False)).log_prob(x)
 
     def encode(self, images, *, condition=None):
         """The codes: float32 `(batch, latent_dim)`; the condition does not reach them."""

@@ -5,14 +5,15 @@ import tensorflow as tf
 
 from kgen import checks, heads, specs
 from kgen.networks import convolutional_decoder, convolutional_encoder
+from kgen.quantities import QUANTITIES
 from kgen.seeds import as_seed, fold_in
 from kgen.training import ObjectiveModel
-from kgen.verbs import Interpolation, Reconstruction
+from kgen.verbs import Interpolation, Reconstruction, Scoring
 from kgen.verbs.reconstruction import mean_image
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
+class Autoencoder(Reconstruction, Interpolation, Scoring, ObjectiveModel):
     """Autoencoder: minimize -log p(x | decoder(encoder(x~))), x~ ~ C(x~|x).
 
     Without a corruption x~ = x. With one it is the denoising autoencoder (Vincent et al. 2008), and
@@ -44,6 +45,7 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
     """
 
     terms = ("loss",)
+    score_meaning = QUANTITIES["reconstruction"]
 
     def __init__(
         self, encoder, decoder, *, likelihood=None, corruption=None, walkback_steps=1, **kwargs
@@ -111,6 +113,9 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
         return self.likelihood(
             self.decoder(self.encoder(images, training=training), training=training)
         )
+
+    def _score(self, x):
+        return self.likelihood(self.decoder(self.encode(x), training=False)).log_prob(x)
 
     def encode(self, images):
         """The codes: float32 `(batch, latent_dim)`."""

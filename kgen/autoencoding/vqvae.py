@@ -7,15 +7,15 @@ from kgen import checks, heads, specs
 from kgen.layers import VectorQuantizer
 from kgen.losses import variational as losses
 from kgen.networks import convolutional_feature_decoder, convolutional_feature_encoder
-from kgen.quantities import Quantity
+from kgen.quantities import QUANTITIES, Quantity
 from kgen.training import ObjectiveModel
 from kgen.training.hyperparameters import Hyperparameter
-from kgen.verbs import Decoding, Reconstruction
+from kgen.verbs import Decoding, Reconstruction, Scoring
 from kgen.verbs.reconstruction import mean_image
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class VQVAE(Reconstruction, Decoding, ObjectiveModel):
+class VQVAE(Reconstruction, Decoding, Scoring, ObjectiveModel):
     """Vector-quantized VAE with a codebook that follows by moving averages.
 
         loss = -log p(x | z_q) + beta mean_positions ||z_e(x) - sg[e]||^2
@@ -44,6 +44,7 @@ class VQVAE(Reconstruction, Decoding, ObjectiveModel):
 
     terms = ("loss", "reconstruction", "commitment", "perplexity")
     latent_name = "codes"
+    score_meaning = QUANTITIES["reconstruction"]
 
     def __init__(self, encoder, decoder, quantizer, *, likelihood=None, beta=0.25, **kwargs):
         super().__init__(**kwargs)
@@ -120,6 +121,10 @@ class VQVAE(Reconstruction, Decoding, ObjectiveModel):
             use = tf.distribute.get_replica_context().all_reduce("SUM", use)
         use /= tf.reduce_sum(use)
         return tf.exp(-tf.reduce_sum(tf.math.xlogy(use, use)))
+
+    def _score(self, x):
+        quantized = self.quantizer.lookup(self.encode(x))
+        return self.likelihood(self.decoder(quantized, training=False)).log_prob(x)
 
     def encode(self, images):
         """The codes' indices: int32 `(batch, rows, columns)` from 0 to `num_codes - 1`."""

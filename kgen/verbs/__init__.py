@@ -15,3 +15,4 @@ from kgen.verbs.reconstruction import Reconstruction as Reconstruction
 from kgen.verbs.representation import Projection as Projection
 from kgen.verbs.representation import Representation as Representation
 from kgen.verbs.sampling import Sampling as Sampling
+from kgen.verbs.scoring import Scoring as Scoring

@@ -5,12 +5,14 @@ import tensorflow as tf
 
 from kgen import checks, heads, specs
 from kgen.losses import variational as losses
+from kgen.quantities import Quantity
 from kgen.seeds import as_seed, sample_rows
 from kgen.training.hyperparameters import Hyperparameter
-from kgen.verbs.conditioning import Conditioning, inputs
+from kgen.verbs.conditioning import inputs
+from kgen.verbs.scoring import Scoring
 
 
-class EvidenceBound(Conditioning):
+class EvidenceBound(Scoring):
     """Promise: `elbo`, `importance_weighted_bound`: bounds on log p(x), in nats per example.
 
     For models of `p(x) = E_{p(z)} p(x|z)` with an encoder for q(z|x).
@@ -25,6 +27,8 @@ class EvidenceBound(Conditioning):
     """
 
     terms = ("loss", "elbo", "reconstruction", "kl")
+    score_samples = 16
+    score_meaning = Quantity("a lower bound on the log-likelihood of an example", unit="nats")
     beta = Hyperparameter(checks.at_least, 0.0, default=1.0)
     free_bits = Hyperparameter(checks.at_least, 0.0, default=0.0)
     kl_warmup_epochs, num_importance_samples = 0, 1
@@ -159,6 +163,27 @@ class EvidenceBound(Conditioning):
         given = self._given(condition, x)
         log_likelihood, log_ratio = self._log_weights(x, given, num_samples, as_seed(seed))
         return losses.log_mean_exp(log_likelihood + log_ratio)
+
+    def _score(self, x, *rows):
+        """`importance_weighted_bound` of `score_samples` samples, all rows with the same noise."""
+        x, given = self.checked_examples(x), self._given_rows(rows)
+        params = self.encoder(inputs(x, given), training=False)
+        seed = as_seed(0)
+
+        def of_row(params):
+            posterior = self.posterior(params[None])
+            latents = posterior.sample(self.score_samples, seed=seed)
+            return latents[:, 0], posterior.log_prob(latents)[:, 0]
+
+        form = tf.TensorSpec((self.score_samples, self.latent_dim), tf.float32)
+        log_q = tf.TensorSpec((self.score_samples,), tf.float32)
+        latents, log_q = tf.map_fn(of_row, params, fn_output_signature=(form, log_q))
+        repeated, *given = (tf.repeat(part, self.score_samples, axis=0) for part in (x, *given))
+        flat = tf.reshape(latents, (-1, self.latent_dim))
+        log_likelihood = self._log_likelihood(repeated, flat, *given, training=False)
+        log_ratio = self.prior_distribution().log_prob(latents) - log_q
+        log_weights = tf.reshape(log_likelihood, tf.shape(log_ratio)) + log_ratio
+        return losses.log_mean_exp(tf.transpose(log_weights))
 
     def encode(self, images, *, condition=None):
         """The posterior's mean (its median where the mean is not known): `(batch, latent_dim)`."""

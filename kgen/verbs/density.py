@@ -2,10 +2,11 @@
 
 from kgen import specs
 from kgen.endpoints import Endpoint
-from kgen.verbs.conditioning import Conditioning
+from kgen.quantities import QUANTITIES
+from kgen.verbs.scoring import Scoring
 
 
-class Density(Conditioning):
+class Density(Scoring):
     """Promise: `log_prob(x)` is the exact log density, float32 `(batch,)` in nats per example.
 
     A model defines
@@ -15,6 +16,8 @@ class Density(Conditioning):
 
     and, where the density is given more, `_density_inputs`. Brings the endpoint `log_prob`.
     """
+
+    score_meaning = QUANTITIES["log_prob"]
 
     def _density_inputs(self):
         """What the density is given: name -> spec."""

@@ -3,14 +3,18 @@
 from kgen import specs
 from kgen.endpoints import Endpoint
 from kgen.losses.reconstruction import per_example
-from kgen.verbs.conditioning import Conditioning, inputs
+from kgen.quantities import QUANTITIES
+from kgen.verbs.conditioning import inputs
+from kgen.verbs.scoring import Scoring
 
 
-class Discrimination(Conditioning):
+class Discrimination(Scoring):
     """Mixin for models with a `discriminator`, a network from examples to logits `(batch, 1)`.
 
     A conditional one takes `[examples, *condition]`.
     """
+
+    score_meaning = QUANTITIES["logits"]
 
     def call(self, inputs, training=False):
         """What `discriminate` gives: what `predict` gives."""
@@ -27,13 +31,16 @@ class Discrimination(Conditioning):
         """What is judged beside an example: name -> spec."""
         return self.condition_inputs
 
+    def _score_inputs(self):
+        return self._discriminate_inputs()
+
+    def _score(self, x, *rows):
+        given = self._as_condition(rows) if self._discriminate_inputs() else {}
+        return self.discriminate(x, **given)
+
     def endpoints(self):
         """`discriminate`, behind those of the other verbs."""
         spec, beside = specs.x_and_y(self.data_spec)[0], self._discriminate_inputs()
 
-        def discriminate(examples, *rows):
-            given = self._as_condition(rows) if beside else {}
-            return {"logits": self.discriminate(examples, **given)}
-
-        judged = Endpoint(discriminate, {spec.noun: spec, **beside})
+        judged = Endpoint(lambda *rows: {"logits": self._score(*rows)}, {spec.noun: spec, **beside})
         return {**super().endpoints(), "discriminate": judged}

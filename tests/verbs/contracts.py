@@ -21,6 +21,7 @@ from verbs import (
     reconstruction,
     representation,
     sampling,
+    scoring,
 )
 
 MODULES = (
@@ -32,6 +33,7 @@ MODULES = (
     decoding,
     representation,
     discrimination,
+    scoring,
 )
 SEED = 7
 
