@@ -118,6 +118,7 @@ class VAE(EvidenceBound, Sampling, Reconstruction, Interpolation, ObjectiveModel
             embedding_dim: int >= 1, size of these embeddings.
             **kwargs: the class's other arguments.
         """
+        checks.network_functions(encoder=encoder, decoder=decoder)
         posterior, likelihood = posterior or heads.DiagonalNormal(), likelihood or heads.Bernoulli()
         image_shape = checks.image_shape(image_shape)
         latent_dim = checks.positive_integer("latent_dim", latent_dim)
