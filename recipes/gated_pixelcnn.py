@@ -33,10 +33,9 @@ TINY = Config(filters=4, num_layers=2, epochs=1, batch_size=500)
 def build(config):
     """The model of a configuration, not yet compiled."""
     info = experiment.info(config)
-    num_levels = info.num_levels if config.binarize == "none" else 2
     return kgen.GatedPixelCNN.for_images(
         info.image_shape,
-        likelihood=heads.Categorical(num_levels),
+        likelihood=heads.Categorical(experiment.num_levels(config)),
         condition=specs.Labels(info.num_classes) if config.labels else None,
         network=functools.partial(
             networks.gated_pixelcnn, filters=config.filters, num_layers=config.num_layers

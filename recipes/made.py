@@ -40,7 +40,9 @@ def build(config):
     """The model of a configuration, not yet compiled."""
     info = experiment.info(config)
     checks.image_shape(info.image_shape)
-    on_levels = config.binarize == "none"
+    likelihood = heads.Bernoulli()
+    if config.binarize == "none":
+        likelihood = heads.Categorical(experiment.num_levels(config))
     return kgen.MADE.for_images(
         info.image_shape,
         network=functools.partial(
@@ -49,7 +51,7 @@ def build(config):
             num_masks=config.num_masks,
             order_agnostic=config.order_agnostic,
         ),
-        likelihood=heads.Categorical(info.num_levels) if on_levels else heads.Bernoulli(),
+        likelihood=likelihood,
         seed=config.seed,
     )
 

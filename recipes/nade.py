@@ -36,11 +36,13 @@ def build(config):
     """The model of a configuration, not yet compiled."""
     info = experiment.info(config)
     checks.image_shape(info.image_shape)
-    on_levels = config.binarize == "none"
+    likelihood = heads.Bernoulli()
+    if config.binarize == "none":
+        likelihood = heads.Categorical(experiment.num_levels(config))
     return kgen.NADE.for_images(
         info.image_shape,
         network=functools.partial(networks.nade_network, hidden_units=config.hidden_units),
-        likelihood=heads.Categorical(info.num_levels) if on_levels else heads.Bernoulli(),
+        likelihood=likelihood,
         seed=config.seed,
     )
 

@@ -34,10 +34,9 @@ TINY = Config(hidden_units=2, num_layers=1, epochs=1, batch_size=500)
 def build(config):
     """The model of a configuration, not yet compiled."""
     info = experiment.info(config)
-    num_levels = info.num_levels if config.binarize == "none" else 2
     return kgen.PixelRNN.for_images(
         info.image_shape,
-        likelihood=heads.Categorical(num_levels),
+        likelihood=heads.Categorical(experiment.num_levels(config)),
         network=functools.partial(
             networks.pixel_rnn,
             kind=config.kind,

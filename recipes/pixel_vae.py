@@ -43,7 +43,7 @@ def build(config):
     return kgen.PixelVAE.for_images(
         info.image_shape,
         latent_dim=config.latent_dim,
-        likelihood=heads.Categorical(info.num_levels),
+        likelihood=heads.Categorical(experiment.num_levels(config)),
         pixel_network=functools.partial(
             networks.gated_pixelcnn,
             filters=config.filters,

@@ -32,10 +32,9 @@ TINY = Config(filters=4, num_blocks=1, epochs=1, batch_size=500)
 def build(config):
     """The model of a configuration, not yet compiled."""
     info = experiment.info(config)
-    num_levels = info.num_levels if config.binarize == "none" else 2
     return kgen.PixelCNN.for_images(
         info.image_shape,
-        likelihood=heads.Categorical(num_levels),
+        likelihood=heads.Categorical(experiment.num_levels(config)),
         network=functools.partial(
             networks.pixelcnn, filters=config.filters, num_blocks=config.num_blocks
         ),

@@ -36,7 +36,7 @@ TINY = Config(filters=4, num_scales=1, num_components=2, epochs=1, batch_size=50
 def build(config):
     """The model of a configuration, not yet compiled."""
     info = experiment.info(config)
-    num_levels = info.num_levels if config.binarize == "none" else 2
+    num_levels = experiment.num_levels(config)
     return kgen.PixelCNNPlusPlus.for_images(
         info.image_shape,
         likelihood=heads.DiscretizedLogisticMixture(num_levels, config.num_components),

@@ -65,7 +65,7 @@ def build(config):
     info = experiment.info(config)
     checks.image_shape(info.image_shape)
     likelihoods = {
-        "discretized_logistic": lambda: heads.DiscretizedLogistic(info.num_levels),
+        "discretized_logistic": lambda: heads.DiscretizedLogistic(experiment.num_levels(config)),
         "bernoulli": heads.Bernoulli,
         "continuous_bernoulli": heads.ContinuousBernoulli,
         "normal": heads.Normal,

@@ -111,6 +111,7 @@ class ACGAN(LatentGeneration, AdversarialModel):
                 default with layer normalization.
             **kwargs: the class's other arguments.
         """
+        checks.network_functions(generator=generator, discriminator=discriminator)
         num_classes = getattr(condition, "num_classes", 0)
         how = dict(condition=condition, embedding_dim=embedding_dim)
         return cls(

@@ -103,11 +103,11 @@ class BEGAN(LatentGeneration, AdversarialModel):
             decoder: function `(latent_dim, output_shape) -> keras.Model`, of the discriminator.
             **kwargs: the class's other arguments.
         """
+        checks.network_functions(generator=generator, encoder=encoder, decoder=decoder)
         images = keras.Input(image_shape)
-        codes = encoder(image_shape, latent_dim)(images)
-        discriminator = keras.Model(
-            images, decoder(latent_dim, image_shape)(codes), name="discriminator"
-        )
+        encoder = checks.network("encoder", encoder(image_shape, latent_dim))
+        decoder = checks.network("decoder", decoder(latent_dim, image_shape))
+        discriminator = keras.Model(images, decoder(encoder(images)), name="discriminator")
         return cls(generator(latent_dim, image_shape), discriminator, **kwargs)
 
     def discriminator_objective(self, x, y=None, training=False):

@@ -86,6 +86,7 @@ class BiGAN(LatentGeneration, Reconstruction, AdversarialModel):
             features: function `(image_shape, output_dim) -> keras.Model` that makes it.
             **kwargs: the class's other arguments.
         """
+        checks.network_functions(encoder=encoder, generator=generator, features=features)
         return cls(
             encoder(image_shape, latent_dim),
             generator(latent_dim, image_shape),

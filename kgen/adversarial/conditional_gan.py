@@ -91,6 +91,7 @@ class ConditionalGAN(GAN):
             spectral_normalization: bool, for all of the discriminator; `features` must take it.
             **kwargs: the class's other arguments.
         """
+        checks.network_functions(generator=generator, features=features)
         checks.positive_integer("latent_dim", latent_dim)
         how = dict(condition=condition, embedding_dim=embedding_dim)
         phi = features(image_shape, spectral_normalization=spectral_normalization)

@@ -93,6 +93,7 @@ class EBGAN(LatentGeneration, AdversarialModel):
             decoder: function `(latent_dim, output_shape) -> keras.Model`.
             **kwargs: the class's other arguments.
         """
+        checks.network_functions(generator=generator, encoder=encoder, decoder=decoder)
         return cls(
             generator(latent_dim, image_shape),
             encoder(image_shape, latent_dim),

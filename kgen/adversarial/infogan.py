@@ -139,6 +139,7 @@ class InfoGAN(LatentGeneration, AdversarialModel):
                 default with layer normalization.
             **kwargs: the class's other arguments.
         """
+        checks.network_functions(generator=generator, discriminator=discriminator)
         _checked_codes(num_categories, continuous_dim)
         checks.positive_integer("noise_dim", noise_dim)
         latent_dim = noise_dim + num_categories + continuous_dim

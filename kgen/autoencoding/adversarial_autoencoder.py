@@ -126,6 +126,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Scoring, A
             embedding_dim: int >= 1, size of the decoder's embedding of the condition.
             **kwargs: the class's other arguments.
         """
+        checks.network_functions(encoder=encoder, decoder=decoder, discriminator=discriminator)
         likelihood = checks.head("likelihood", likelihood, heads.Bernoulli())
         image_shape = checks.image_shape(image_shape)
         latent_dim = checks.positive_integer("latent_dim", latent_dim)

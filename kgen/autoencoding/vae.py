@@ -118,6 +118,7 @@ class VAE(EvidenceBound, Sampling, Reconstruction, Interpolation, ObjectiveModel
             embedding_dim: int >= 1, size of these embeddings.
             **kwargs: the class's other arguments.
         """
+        checks.network_functions(encoder=encoder, decoder=decoder)
         posterior, likelihood = (
             checks.head("posterior", posterior, heads.DiagonalNormal()),
             checks.head("likelihood", likelihood, heads.Bernoulli()),

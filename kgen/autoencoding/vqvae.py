@@ -84,6 +84,7 @@ class VQVAE(Reconstruction, Decoding, Scoring, ObjectiveModel):
             likelihood: as for the class.
             **kwargs: the class's other arguments.
         """
+        checks.network_functions(encoder=encoder, decoder=decoder)
         likelihood = checks.head("likelihood", likelihood, heads.Normal(scale=0.1))
         image_shape = checks.image_shape(image_shape)
         params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))

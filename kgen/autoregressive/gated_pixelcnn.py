@@ -2,7 +2,7 @@
 
 import keras
 
-from kgen import heads
+from kgen import checks, heads
 from kgen.autoregressive.parts.convolutional import ConvolutionalPixels, num_passes
 from kgen.autoregressive.parts.pixels import check_likelihood
 from kgen.networks import gated_pixelcnn
@@ -49,6 +49,7 @@ class GatedPixelCNN(ConvolutionalPixels, ObjectiveModel):
                 `functools.partial(kgen.networks.gated_pixelcnn, filters=32)`.
             **kwargs: `seed`, `name`, `dtype`.
         """
+        checks.network_functions(network=network)
         likelihood = check_likelihood(likelihood or heads.Categorical(256))
         made = network(
             image_shape,

@@ -89,6 +89,7 @@ class MADE(PixelByPixel, ObjectiveModel):
             seed: int, of the masks and of the model.
             **kwargs: `name`, `dtype`.
         """
+        checks.network_functions(network=network)
         likelihood = checks.head("likelihood", likelihood, heads.Bernoulli())
         size = likelihood.params_size((1,))
         made = network(image_shape, size, seed=seed, condition=condition)

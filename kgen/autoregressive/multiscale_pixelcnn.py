@@ -121,6 +121,7 @@ class MultiScalePixelCNN(PixelByPixel, ObjectiveModel):
         Raises:
             ValueError: for a side that is 1 before the last halving.
         """
+        checks.network_functions(network=network, upsampler=upsampler)
         likelihood = check_likelihood(likelihood or heads.Categorical(256))
         image_shape = checks.image_shape(image_shape)
         largest_step = 2 ** (checks.positive_integer("num_scales", num_scales) - 1)

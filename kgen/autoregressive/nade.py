@@ -67,6 +67,7 @@ class NADE(PixelByPixel, ObjectiveModel):
                 another H `functools.partial(kgen.networks.nade_network, hidden_units=200)`.
             **kwargs: the class's other arguments.
         """
+        checks.network_functions(network=network)
         likelihood = checks.head("likelihood", likelihood, heads.Bernoulli())
         made = network(image_shape, likelihood.params_size((1,)), condition=condition)
         return cls(made, likelihood=likelihood, condition=condition, **kwargs)

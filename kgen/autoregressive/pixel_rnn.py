@@ -71,6 +71,7 @@ class PixelRNN(PixelByPixel, ObjectiveModel):
                 `functools.partial(kgen.networks.pixel_rnn, kind="diagonal")` has Diagonal BiLSTMs.
             **kwargs: the class's other arguments.
         """
+        checks.network_functions(network=network)
         image_shape = checks.image_shape(image_shape)
         likelihood = check_likelihood(likelihood or heads.Categorical(256))
         made = network(

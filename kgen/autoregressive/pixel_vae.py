@@ -146,6 +146,7 @@ class PixelVAE(
             num_maps: int >= 1, maps that a latent becomes.
             **kwargs: the class's other arguments.
         """
+        checks.network_functions(encoder=encoder, decoder=decoder, pixel_network=pixel_network)
         posterior = checks.head("posterior", posterior, heads.DiagonalNormal())
         likelihood = check_likelihood(likelihood or heads.Categorical(256))
         image_shape = checks.image_shape(image_shape)

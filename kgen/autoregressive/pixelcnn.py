@@ -2,7 +2,7 @@
 
 import keras
 
-from kgen import heads
+from kgen import checks, heads
 from kgen.autoregressive.parts.convolutional import ConvolutionalPixels, num_passes
 from kgen.autoregressive.parts.pixels import check_likelihood
 from kgen.networks import pixelcnn
@@ -53,6 +53,7 @@ class PixelCNN(ConvolutionalPixels, ObjectiveModel):
                 `functools.partial(kgen.networks.pixelcnn, filters=32)`.
             **kwargs: `seed`, `name`, `dtype`.
         """
+        checks.network_functions(network=network)
         likelihood = check_likelihood(likelihood or heads.Categorical(256))
         made = network(
             image_shape,

@@ -2,7 +2,7 @@
 
 import keras
 
-from kgen import heads
+from kgen import checks, heads
 from kgen.autoregressive.parts.convolutional import ConvolutionalPixels
 from kgen.autoregressive.parts.pixels import check_likelihood
 from kgen.networks import pixelcnn_plus_plus
@@ -55,6 +55,7 @@ class PixelCNNPlusPlus(ConvolutionalPixels, ObjectiveModel):
                 another size `functools.partial(kgen.networks.pixelcnn_plus_plus, filters=32)`.
             **kwargs: `seed`, `name`, `dtype`.
         """
+        checks.network_functions(network=network)
         likelihood = check_likelihood(likelihood or heads.DiscretizedLogisticMixture())
         made = network(image_shape, likelihood.params_size(image_shape), condition=condition)
         return cls(made, likelihood=likelihood, condition=condition, **kwargs)

@@ -58,7 +58,8 @@ class ProjectorLogger(keras.callbacks.Callback):
         embedding = config.embeddings.add(tensor_name="codes", tensor_path="tensors.tsv")
         embedding.tensor_shape.extend([len(codes), codes[0].size])
         embedding.sprite.image_path = "sprite.png"
-        height, width = self.images.shape[1:3]
+        side = math.ceil(math.sqrt(len(self.images)))
+        height, width = (size // side for size in self._sprite.shape[:2])
         embedding.sprite.single_image_dim.extend([width, height])
         if self.labels is not None:
             embedding.metadata_path = "metadata.tsv"

@@ -20,6 +20,7 @@ from kgen.checks.parts import decoder as decoder
 from kgen.checks.parts import head as head
 from kgen.checks.parts import likelihood_network as likelihood_network
 from kgen.checks.parts import network as network
+from kgen.checks.parts import network_functions as network_functions
 from kgen.checks.parts import no_missing_terms as no_missing_terms
 from kgen.checks.parts import output_shape as output_shape
 from kgen.checks.parts import predictor as predictor

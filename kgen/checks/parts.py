@@ -11,8 +11,8 @@ def network(role, value):
         raise ValueError(f"{role} must be a keras.Model, received {type(value).__name__}.")
     if not value.built:
         raise ValueError(
-            f"{role} '{value.name}' has no variables yet. Give it a keras.Input as its first "
-            "layer, or build it as keras.Model(inputs, outputs)."
+            f"{role} '{value.name}' has no variables yet. Give it keras.Input(shape) as its first "
+            "layer, such as keras.Input((28, 28, 1)), or build it as keras.Model(inputs, outputs)."
         )
     if not hasattr(value, "input_shape") or not hasattr(value, "output_shape"):
         raise ValueError(
@@ -20,6 +20,21 @@ def network(role, value):
             "it: inputs = keras.Input(...); keras.Model(inputs, network(inputs))."
         )
     return value
+
+
+def network_functions(**functions):
+    """Raise ValueError unless all are functions, which make networks, or None.
+
+    Args:
+        **functions: the arguments of a `for_images` by their names.
+    """
+    for role, value in functions.items():
+        if value is not None and (not callable(value) or isinstance(value, keras.layers.Layer)):
+            raise ValueError(
+                f"{role} must be a function that makes a network, such as those of kgen.networks, "
+                f"received {type(value).__name__}. for_images makes all networks of a model; "
+                "networks of your own go to its constructor."
+            )
 
 
 def vector_network(role, value):

@@ -92,6 +92,7 @@ class CPC(Projection, ObjectiveModel):
             context: function `(rows, columns, embedding_dim) -> keras.Model` likewise.
             **kwargs: `num_steps`, `temperature`, `seed`, `name`, `dtype`.
         """
+        checks.network_functions(encoder=encoder, context=context)
         image_shape = checks.image_shape(image_shape)
         if patch_size is None:
             patch_size = max(2, round(min(image_shape[:2]) * 2 / 7))

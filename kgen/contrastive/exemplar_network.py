@@ -55,6 +55,7 @@ class ExemplarNetwork(Encoded, ObjectiveModel):
             encoder: function `(image_shape, embedding_dim) -> keras.Model` from `kgen.networks`.
             **kwargs: `seed`, `name`, `dtype`.
         """
+        checks.network_functions(encoder=encoder)
         return cls(encoder(image_shape, embedding_dim), num_instances, **kwargs)
 
     def objective(self, x, y=None, training=False):

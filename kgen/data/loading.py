@@ -140,15 +140,18 @@ def _column(builder, feature, levels):
 
 
 def _count(builder, split):
+    splits = list(builder.info.splits)
+    if split is None:
+        raise ValueError(f"split must be one of {', '.join(splits)}, received None.")
     try:
         num_examples = builder.info.splits[split].num_examples
     except (KeyError, ValueError) as error:
         raise ValueError(
             f"Unknown split '{split}' of '{display_name(builder)}'. Its splits: "
-            f"{', '.join(builder.info.splits)}, and parts such as 'train[:80%]'."
+            f"{', '.join(splits)}, and parts such as '{splits[0]}[:80%]'."
         ) from error
     if num_examples == 0:
-        raise ValueError(f"Split '{split}' of '{builder.name}' is empty.")
+        raise ValueError(f"Split '{split}' of '{display_name(builder)}' is empty.")
     return num_examples
 
 

@@ -25,13 +25,14 @@ class NeighbourIndex:
     A folder of pictures is found again by the names of its files:
 
         NeighbourIndex(model, kgen.data.load("/my/photos", features=("image", "filename")))
+        features = ("image", "label", "filename")  # and by their labels
 
     Args:
         model: has the verb `embed`, `endpoints()` and `image_shape`, as the contrastive models.
         gallery: images, embedded here once: tf.data.Dataset of batches of images, of `(images,
-            labels)` or of `(images, names)`; array or tensor `(n, height, width, channels)`, or a
-            pair of images and labels; float32 in [0, 1]. Or their embeddings, array or tensor `(n,
-            dim)`, whose length does not matter.
+            labels)`, of `(images, names)` or of `(images, labels, names)`; array or tensor `(n,
+            height, width, channels)`, or a pair of images and labels; float32 in [0, 1]. Or their
+            embeddings, array or tensor `(n, dim)`, whose length does not matter.
         labels: ints in the range of int32, `(n,)`, or None for those of the data set, if it has
             any.
         names: strings `(n,)`, such as file names, or None for those of the data set.
@@ -54,14 +55,16 @@ class NeighbourIndex:
         self.image_shape = checks.image_shape(model.image_shape)
         self.num_neighbours = checks.positive_integer("num_neighbours", num_neighbours)
         if isinstance(gallery, (np.ndarray, tf.Tensor)) and len(gallery.shape) == 2:
-            embeddings, found = np.asarray(gallery), None
+            embeddings, found = np.asarray(gallery), []
         else:
-            embeddings, found = embed_dataset(model, gallery, role="gallery")
+            embeddings, *found = _embedded(model, gallery)
         embeddings = unit_rows(checked_features("gallery embeddings", embeddings))
         self._check(embeddings)
-        is_text = found is not None and found.dtype.kind in "OSU"
-        labels = found if labels is None and not is_text else labels
-        names = found if names is None and is_text else names
+        for values in found:
+            if values.dtype.kind in "OSU":
+                names = values if names is None else names
+            else:
+                labels = values if labels is None else labels
         self._index = tf.Variable(embeddings, trainable=False, dtype=tf.float32, name="index")
         self._labels = None
         if labels is not None:
@@ -129,6 +132,29 @@ class NeighbourIndex:
                 f"{len(zero)} of {count} gallery embeddings are all 0, the first is number "
                 f"{zero[0]}: they have no direction. The model may have collapsed."
             )
+
+
+def _embedded(model, gallery):
+    """The embeddings of images, and the labels or names beside them, in any order."""
+    spec = gallery.element_spec if isinstance(gallery, tf.data.Dataset) else None
+    beside = spec[1:] if isinstance(spec, tuple) else ()
+    if len(beside) < 2 or gallery.cardinality() == tf.data.INFINITE_CARDINALITY:
+        embeddings, found = embed_dataset(model, gallery, role="gallery")
+        return embeddings, *([] if found is None else [found])
+    kinds = [getattr(part, "dtype", None) == tf.string for part in beside]
+    if len(beside) > 2 or kinds[0] == kinds[1]:
+        raise ValueError(
+            "Expected a gallery of images, labels and names: (images, labels, names), received "
+            f"{len(spec)} entries, {sum(kinds)} of them names."
+        )
+    columns = [[], [], []]
+    for batch in gallery:
+        embedded, _ = embed_dataset(model, batch[0], role="gallery")
+        for column, values in zip(columns, (embedded, *batch[1:]), strict=True):
+            column.append(np.asarray(values))
+    if not columns[0]:
+        raise ValueError("The gallery data set is empty: it gave no batch.")
+    return [np.concatenate(column) for column in columns]
 
 
 def _strings(names, count):

@@ -28,5 +28,6 @@ from kgen.experiment.steps import data_name as data_name
 from kgen.experiment.steps import info as info
 from kgen.experiment.steps import is_chief as is_chief
 from kgen.experiment.steps import load as load
+from kgen.experiment.steps import num_levels as num_levels
 from kgen.experiment.steps import start as start
 from kgen.experiment.steps import train as train

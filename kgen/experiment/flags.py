@@ -42,11 +42,18 @@ class Flags(RunFlags):
     """The flags of a recipe that trains one model on one data set."""
 
     dataset: str = option(
-        "digits", "a TFDS data set of images, or a folder of pictures; digits needs no network"
+        "digits",
+        "a TFDS data set of images (digits needs no network); or a folder of pictures, /my/photos, "
+        "in colour and 64 x 64, or image_folder/size=128,source=/my/photos. Its folders train, val "
+        "and test are the splits train, validation and test; without such, all is train",
     )
     levels: int = option(0, "to how many values pixels are rounded; 0: as the data set has them")
-    train_split: str = option("train", "split to train on, such as train[:90%]")
-    test_split: str = option("test", "split to measure on, such as train[90%:]")
+    train_split: str = option("train", "split to train on, such as train or train[:90%]")
+    test_split: str = option(
+        "test",
+        "split to measure on, such as test or train[90%:]; where there is no test, it is "
+        "validation, or else the last tenth of train, which then does not train",
+    )
     epochs: int = option(30, "passes over the training images")
     strategy: str = option("none", "none, mirrored or multi_worker")
     mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")

@@ -107,7 +107,13 @@ def neighbour_index(model, images, labels, config):
     rows = evaluation.class_balanced_subset(labels, share, seed=config.seed)
     names = steps.filenames(config, config.train_split)
     names = None if names is None else names[rows]
-    return evaluation.NeighbourIndex(model, images[rows], labels=labels[rows], names=names)
+    return evaluation.NeighbourIndex(
+        model,
+        images[rows],
+        labels=labels[rows],
+        names=names,
+        num_neighbours=min(10, len(rows)),
+    )
 
 
 def tsne_scatter(model, images, labels, *, seed):

@@ -55,6 +55,23 @@ def info(config):
     return data.info(config.dataset, levels=config.levels or None, data_dir=config.data_dir or None)
 
 
+def num_levels(config):
+    """How many values a pixel of the configured data has: 2 where `config.binarize` is set.
+
+    Raises:
+        ValueError: for pictures of floats, which have no levels.
+    """
+    if getattr(config, "binarize", "none") != "none":
+        return 2
+    described = info(config)
+    if described.num_levels is None:
+        raise ValueError(
+            f"The pixels of {described.name} are floats, without levels, which this likelihood "
+            "needs: say to how many they are rounded, such as --levels=256."
+        )
+    return described.num_levels
+
+
 def data_name(config):
     """What protocols call the configured data: a name, or a folder's, the levels if set, and what
     stands in for the split `test` where there is none."""

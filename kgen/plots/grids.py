@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from kgen import specs
-from kgen.plots.pictures import check_channels
+from kgen.plots.pictures import CHANNELS
 
 _WHITE, _GREY = 255, 160
 # Images whose edges are brighter would have no visible border on white.
@@ -21,14 +21,15 @@ def image_grid(images, *, columns=None, padding=1):
 
     Args:
         images: float array in [0, 1], shape `(num_images, height, width, channels)` with 1 (gray),
-            3 (RGB) or 4 (RGBA) channels.
+            3 (RGB) or 4 (RGBA) channels. Of other numbers the channels stand side by side, in grey:
+            images of 5 channels are drawn as gray ones of five times the width.
         columns: Images in a row. By default the grid is as square as it can be without gaps: 10
             images are two rows of 5.
         padding: Pixels between neighbours; none are added around the grid, but for white edges.
 
     Returns:
         uint8 array, shape `(rows * (height + padding) - padding, columns * (width + padding) -
-        padding, channels)`, on grey `2 * padding` larger.
+        padding, channels)`, on grey `2 * padding` larger; width and channels are those drawn.
 
     Raises:
         ValueError: If the images are not of that form, or `columns` or `padding` is out of range.
@@ -159,6 +160,15 @@ def completion_grid(model, images, *, condition=None, num_completions=4, known=0
     return image_grid(rows.reshape(-1, *images.shape[1:]), columns=num_completions + 2)
 
 
+def _drawn(images):
+    """The images as a PNG can hold them: unusual numbers of channels side by side, in grey."""
+    num_images, height, width, channels = images.shape
+    if channels in CHANNELS:
+        return images
+    planes = np.moveaxis(images, 3, 2)
+    return planes.reshape(num_images, height, channels * width, 1)
+
+
 def _to_pixels(images):
     images = np.asarray(images)
     if not keras.backend.is_float_dtype(images.dtype.name):
@@ -171,8 +181,7 @@ def _to_pixels(images):
             "Expected images of shape (num_images, height, width, channels), none of them 0. "
             f"Received {images.shape}."
         )
-    check_channels(images.shape[-1])
-    images = images.astype(np.float32)
+    images = _drawn(images).astype(np.float32)
     lowest, highest = images.min(), images.max()
     # Written so that NaN fails the comparison as well.
     if not (lowest >= -_RANGE_TOLERANCE and highest <= 1 + _RANGE_TOLERANCE):

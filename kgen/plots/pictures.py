@@ -2,6 +2,9 @@
 
 import numpy as np
 
+CHANNELS = (1, 3, 4)
+"""The numbers of channels that a PNG can hold here: gray, RGB, RGBA."""
+
 
 def check_picture(image, *, name="image"):
     """Returns `image` as an array if it is a picture that a PNG can hold.
@@ -23,14 +26,10 @@ def check_picture(image, *, name="image"):
             f"Received {image.dtype} of shape {image.shape}. image_grid makes one from images in "
             "[0, 1]."
         )
-    check_channels(image.shape[-1])
-    return image
-
-
-def check_channels(channels):
-    """Raises ValueError unless `channels`, an integer, is 1, 3 or 4."""
-    if channels not in (1, 3, 4):
+    if image.shape[-1] not in CHANNELS:
         raise ValueError(
-            "Expected 1 (gray), 3 (RGB) or 4 (RGBA) channels, the last axis. "
-            f"Received {channels}. Choose the channels to show, such as images[..., :1]."
+            f"Expected {name} of 1 (gray), 3 (RGB) or 4 (RGBA) channels, the last axis. Received "
+            f"{image.shape[-1]}. Choose the channels to show, such as images[..., :1]; image_grid "
+            "draws any number of channels side by side."
         )
+    return image

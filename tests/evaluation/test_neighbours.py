@@ -229,5 +229,14 @@ def test_names_of_files_are_found_and_served(model, tmp_path):
     (found,) = serving.run_requests(version, [("neighbours", {"images": GALLERY[[7, 9]]})])
     assert found["names"][:, 0].tolist() == [b"cats/7.png", b"cats/9.png"]
     assert found["labels"][:, 0].tolist() == [LABELS[7], LABELS[9]]
+    for order in ((GALLERY, LABELS, names), (GALLERY, names, LABELS)):
+        dataset = tf.data.Dataset.from_tensor_slices(order).batch(64)
+        again = NeighbourIndex(model, dataset, num_neighbours=2).neighbours(GALLERY[[7, 9]])
+        assert again["names"].numpy().tolist() == found["names"].tolist()
+        np.testing.assert_array_equal(again["labels"], found["labels"])
+    for order in ((GALLERY, LABELS, LABELS), (GALLERY, names, LABELS, LABELS)):
+        dataset = tf.data.Dataset.from_tensor_slices(order).batch(64)
+        with pytest.raises(ValueError, match=r"\(images, labels, names\), received"):
+            NeighbourIndex(model, dataset)
     with pytest.raises(ValueError, match=r"one string per image of the gallery, shape \(300,\)"):
         NeighbourIndex(model, GALLERY, names=names[:5])

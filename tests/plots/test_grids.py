@@ -21,6 +21,17 @@ def test_grid_places_each_image(channels):
     assert (grid[:, 3] == 255).all(), "the line between columns"
 
 
+@pytest.mark.parametrize("channels", [2, 5])
+def test_other_channels_stand_side_by_side(channels):
+    images = np.random.default_rng(0).random((2, 3, 4, channels), dtype=np.float32)
+    grid = plots.image_grid(images, columns=1, padding=1)
+    assert grid.shape == (2 * 3 + 1, channels * 4, 1)
+    for channel in range(channels):
+        for index, image in enumerate(images):
+            drawn = grid[4 * index : 4 * index + 3, 4 * channel : 4 * channel + 4, 0]
+            np.testing.assert_array_equal(drawn, np.rint(255 * image[..., channel]))
+
+
 def test_grid_is_square_by_default_and_padding_can_be_zero():
     assert plots.image_grid(np.zeros((9, 2, 2, 1), np.float32), padding=0).shape == (6, 6, 1)
 
@@ -56,8 +67,6 @@ def test_grid_takes_half_precision_and_tensors():
         (np.zeros((2, 4, 4, 1), np.uint8), "Divide images of 256 levels by 255"),
         (np.zeros((4, 4, 1), np.float32), "num_images, height, width, channels"),
         (np.zeros((0, 4, 4, 1), np.float32), "num_images, height, width, channels"),
-        (np.zeros((2, 4, 4, 2), np.float32), "Received 2"),
-        (np.zeros((2, 4, 4, 5), np.float32), "Received 5"),
         (np.full((2, 4, 4, 1), 2, np.float32), "from 2.0 to 2.0"),
         (np.full((2, 4, 4, 1), -1, np.float32), "from -1.0"),
         (np.full((2, 4, 4, 1), np.nan, np.float32), "diverged"),

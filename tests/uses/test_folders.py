@@ -84,8 +84,28 @@ def test_splits_may_be_named(folder, build):
     assert splits == {"fold1": 1, "fold2": 1}
     write(folder / "train" / "cat" / "c.png")
     assert len(kgen.data.info(build(splits=())).class_names) == 3
-    with pytest.raises(ValueError, match="has no pictures in"):
-        build(splits=("fold3",))
+    with pytest.raises(ValueError, match=r"no pictures in \['Fold2'\].* fold1: 1, fold2: 1, train"):
+        build(splits=("fold1", "Fold2"))
+    with pytest.raises(ValueError, match=r"holds \['fold2', 'train'\] besides"):
+        build(splits="fold1")
+    for splits in (5, {"fold1": "train"}, ("fold1", 2)):
+        with pytest.raises(ValueError, match="splits must be names of folders"):
+            build(splits=splits)
+
+
+def test_splits_that_cannot_be_read_are_refused_at_once(folder, build):
+    write(folder / "part-1" / "a.png")
+    write(folder / "all" / "b.png")
+    with pytest.raises(ValueError, match="A split cannot be called 'all': rename the folder"):
+        build(splits=("part-1", "all"))
+    (folder / "all").rename(folder / "2")
+    builder = build(splits=("part-1", "2"))
+    assert names_of(builder, "part-1") == ["part-1/a.png"] and names_of(builder, "2") == ["2/b.png"]
+    for split in ("train", "3"):
+        with pytest.raises(ValueError, match=rf"Unknown split '{split}' of 'photos'.* part-1, 2"):
+            kgen.data.load(builder, split)
+    with pytest.raises(ValueError, match="split must be one of part-1, 2, received None"):
+        kgen.data.load(builder, None)
 
 
 def test_hidden_files_are_no_data(folder, build):

@@ -253,6 +253,7 @@ class TwoNetworks(LatentGeneration):
                 normalization.
             **kwargs: the class's other arguments.
         """
+        checks.network_functions(generator=generator, discriminator=discriminator)
         make_discriminator = discriminator or cls.default_discriminator
         how = dict(condition=condition, embedding_dim=embedding_dim)
         return cls(

@@ -67,6 +67,7 @@ class Projected(Projection, Encoded):
                 `default_projector`.
             **kwargs: the class's other arguments.
         """
+        checks.network_functions(encoder=encoder, projector=projector)
         parts = cls._make_parts(
             image_shape,
             embedding_dim,

@@ -110,10 +110,7 @@ def find_splits(folder, files, names=None):
     if names is None:
         splits = {top: SPLITS[top.lower()] for top in tops if top.lower() in SPLITS}
     else:
-        splits = {top: top for top in tops if top in names}
-        missing = sorted(set(names) - set(tops))
-        if missing:
-            raise ValueError(f"splits={tuple(names)!r}, but {folder} has no pictures in {missing}.")
+        splits = _named_splits(folder, tops, names)
     others = sorted(set(tops) - set(splits))
     if splits and others:
         seen = ", ".join(f"{top or 'no folder'}: {tops[top]}" for top in sorted(tops))
@@ -140,6 +137,26 @@ def find_splits(folder, files, names=None):
             "splits on top, train/cat, not cat/train; splits=() takes all as training images."
         )
     return {name: folder / top for top, name in splits.items()} or {"train": folder}
+
+
+def _named_splits(folder, tops, names):
+    """The splits of these names, or a ValueError if there are others, or folders besides."""
+    seen = ", ".join(f"{top or 'no folder'}: {tops[top]}" for top in sorted(tops))
+    missing = [name for name in names if name not in tops]
+    besides = sorted(set(tops) - set(names)) if names else []
+    if missing or besides:
+        what = f"has no pictures in {missing}" if missing else f"holds {besides} besides"
+        raise ValueError(
+            f"splits={names!r}, but {folder} {what} (pictures by folder: {seen}). Name all of its "
+            "folders as they are spelled, or none with splits=(); take what is no split out."
+        )
+    for name in names:
+        if not re.fullmatch(r"[\w-]+", name) or name == "all":
+            raise ValueError(
+                f"A split cannot be called '{name}': rename the folder, with letters, digits, _ "
+                "and - alone, and not 'all', which means all splits."
+            )
+    return {name: name for name in names}
 
 
 def config_of(folder, files, settings):

@@ -26,8 +26,8 @@ class ImageFolder(FolderBuilder):
     Splits are top folders named train, val, test or the like (`folders.SPLITS`); without them all
     is `train`. Classes are the folders below; without them there are no labels. Pictures are read
     as a person sees them: upright, transparent parts on the background, the first one of several
-    in a file, with all levels of 16-bit and float files, colours of 8 bits in sRGB where a profile
-    says that they are not. Unlike `tfds.ImageFolder`, this decodes
+    in a file, with all levels of 16-bit and float files, in sRGB where a profile says that
+    they are not. Unlike `tfds.ImageFolder`, this decodes
     and resizes once, so that images of any sizes fill a batch and epochs read fast. Features:
     `image`, `label` if there are classes, `filename`, the path within the folder.
 
@@ -67,7 +67,8 @@ class ImageFolder(FolderBuilder):
     ):
         size = (size, size) if isinstance(size, int) else size
         splits = (splits,) if isinstance(splits, str) else splits
-        _check_arguments(size, channels, background, value_range, on_error)
+        _check_arguments(size, channels, background, value_range, on_error, splits)
+        splits = None if splits is None else tuple(dict.fromkeys(splits))
         size, value_range = tuple(size), None if value_range is None else tuple(value_range)
         self._on_error = on_error
         folder = existing_folder(source)
@@ -111,6 +112,7 @@ class ImageFolder(FolderBuilder):
         )
         settings = (size, channels, background, value_range, on_error, splits)
         super().__init__(folder, paths, settings, **kwargs)
+        self._other_colours = pictures.with_other_colours(paths, channels)
         for message in self._remarks():
             warnings.warn(f"{self.folder}: {message}", stacklevel=2)
 
@@ -168,6 +170,13 @@ class ImageFolder(FolderBuilder):
                 f"{len(self._links)} links left out, which lead nowhere or to what is taken under "
                 f"its own name ({names}{', ...' if len(self._links) > 5 else ''})."
             )
+        if self._other_colours:
+            first = self._other_colours[0].relative_to(self.folder)
+            yield (
+                f"{len(self._other_colours)} x more than 8 bits with a colour profile that is not "
+                f"sRGB, such as {first}: read by their numbers. Convert them to sRGB, or to 8 "
+                "bits, which kgen converts."
+            )
         by_split = {split: {name for _, name in pairs} for split, pairs in self._files.items()}
         missing = sorted(set(self._classes) - by_split.get("train", set(self._classes)))
         if missing:
@@ -201,7 +210,7 @@ class ImageFolder(FolderBuilder):
         warnings.warn(f"{number} cannot be read and are left out:\n  {lines}", stacklevel=2)
 
 
-def _check_arguments(size, channels, background, value_range, on_error):
+def _check_arguments(size, channels, background, value_range, on_error, splits):
     from PIL import ImageColor
 
     is_pair = isinstance(size, (tuple, list)) and len(size) == 2
@@ -227,6 +236,11 @@ def _check_arguments(size, channels, background, value_range, on_error):
         raise ValueError(f"value_range must be (low, high), low < high, received {value_range!r}.")
     if on_error not in ("raise", "skip"):
         raise ValueError(f"on_error must be 'raise' or 'skip', received {on_error!r}.")
+    is_named = isinstance(splits, (tuple, list)) and all(isinstance(name, str) for name in splits)
+    if splits is not None and not is_named:
+        raise ValueError(
+            f"splits must be names of folders, such as ('fold1', 'fold2'), received {splits!r}."
+        )
 
 
 def _listing(counts):

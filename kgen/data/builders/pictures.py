@@ -5,10 +5,11 @@ import concurrent.futures
 import contextlib
 import functools
 import importlib.util
-import io
 import os
 
 import numpy as np
+
+from kgen.data.builders import profiles
 
 # What Pillow knows by its ending and cannot draw without other programs, or at all.
 _EIGHT_BITS = (".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp")
@@ -34,10 +35,7 @@ def stored_dtype(paths, channels, value_range=None):
     for path in paths:
         if channels in (1, 3) and path.suffix.lower() in _EIGHT_BITS:
             continue
-        try:
-            found.add(_dtype_of(path, channels))
-        except Exception:  # damaged: whoever reads it says so
-            continue
+        found.add(_header(path, channels, path.stat().st_mtime_ns)[0])
     widest = max(found, key=lambda dtype: np.dtype(dtype).itemsize)
     if value_range is None or widest is np.float32:
         return widest
@@ -47,40 +45,72 @@ def stored_dtype(paths, channels, value_range=None):
     return np.uint8 if span < 256 else np.uint16 if span < 65536 else np.float32
 
 
+def with_other_colours(paths, channels):
+    """Those pictures of more than 8 bits whose profile says that they are not sRGB.
+
+    They are read by their numbers: LittleCMS converts 8 bits.
+    """
+    return [
+        path
+        for path in paths
+        if path.suffix.lower() not in _EIGHT_BITS
+        and profiles.changes_colours(_header(path, channels, path.stat().st_mtime_ns)[1])
+    ]
+
+
 @functools.cache
-def _dtype_of(path, channels):
-    with _opened(path, channels) as file:
-        if file is not None:
-            is_deep = file.mode.startswith("I") or _is_deep_colour(file)
-            return np.float32 if file.mode == "F" else np.uint16 if is_deep else np.uint8
-    kind = _read_tiff(path).dtype
+def _header(path, channels, modified):
+    """`(dtype, colour profile)`: what holds the levels, and the profile that nothing applies."""
+    try:
+        with _opened(path, channels) as file:
+            if file is not None:
+                is_deep = file.mode.startswith("I") or _is_deep_colour(file)
+                dtype = np.float32 if file.mode == "F" else np.uint16 if is_deep else np.uint8
+                return dtype, file.info.get("icc_profile") if dtype != np.uint8 else None
+        kind, profile = _read_tiff(path).dtype, _profile_of_tiff(path)
+    except Exception:  # damaged: whoever reads it says so
+        return np.uint8, None
     is_float = np.issubdtype(kind, np.floating)
-    return np.float32 if is_float else np.uint8 if kind == np.uint8 else np.uint16
+    dtype = np.float32 if is_float else np.uint8 if kind == np.uint8 else np.uint16
+    return dtype, profile
 
 
 def _is_deep_colour(file):
-    """Whether it has several channels of 16 bits, of which Pillow would keep 8."""
-    if not file.mode.startswith("I") and _bits_that_pillow_drops(file) > 8:
-        return True
+    """Whether it has channels of more than 8 bits, of which Pillow would keep 8."""
+    if file.mode.startswith("I"):
+        return False
+    if file.format in ("PPM", "JPEG2000", "SGI"):
+        return _top_of_header(file).bit_length() > 8
     raw = file.tile[0][3] if file.tile else ""
     raw = raw[0] if isinstance(raw, tuple) and raw else raw
-    return isinstance(raw, str) and ";16" in raw and not file.mode.startswith("I")
+    return isinstance(raw, str) and ";16" in raw
 
 
-def _bits_that_pillow_drops(file):
-    """The bits per channel of a PPM or JPEG 2000, of which Pillow says 8 in its mode; else 0."""
+def _top_of_header(file):
+    """What white is by the header of a PPM, JPEG 2000 or SGI, which Pillow scales by it."""
     if file.format == "PPM":
-        return int(file.tile[0][3][1]).bit_length() if isinstance(file.tile[0][3], tuple) else 0
-    if file.format != "JPEG2000":
-        return 0
+        arguments = file.tile[0][3]
+        # The last is the largest value where Pillow scales, or that of its mode.
+        is_scaled = isinstance(arguments, tuple) and len(arguments) == 2
+        return arguments[1] if is_scaled else 65535 if file.mode == "I" else 255
     place = file.fp.tell()
     file.fp.seek(0)
     head = file.fp.read(4096)
     file.fp.seek(place)
+    if file.format == "SGI":
+        return 256 ** head[3] - 1
     # A box "ihdr" (height, width, channels, bits) in .jp2; the marker SIZ in a bare codestream.
     box = head.find(b"ihdr")
     bits = head[box + 14] if box >= 0 else head[42]
-    return 1 + (bits & 0x7F)
+    return 2 ** (1 + (bits & 0x7F)) - 1
+
+
+def _as_stored(values, file, top):
+    """Levels as they stand in a PPM or JPEG 2000, which Pillow scales to 8 or 16 bits."""
+    bits = 16 if file.mode.startswith("I") else 8
+    if file.format == "JPEG2000":
+        return values >> (bits - top.bit_length())
+    return np.round(values * (top / (2**bits - 1))).astype(np.int32)
 
 
 def read(path, *, size, channels, background, value_range, dtype):
@@ -105,21 +135,25 @@ def read(path, *, size, channels, background, value_range, dtype):
     """
     from PIL import Image, ImageOps
 
+    own_top = None
     with _opened(path, channels) as file:
+        if file is not None and file.format in ("PPM", "JPEG2000") and file.mode != "F":
+            own_top = _top_of_header(file)
         if file is None:
             values = _read_tiff(path)
             if values.shape[2] != channels and (channels not in (1, 3) or values.shape[2] > 4):
                 raise ValueError(f"it has {values.shape[2]} channels, not {channels}")
         elif _is_deep_colour(file):
             values = _read_deep_colour(path, file)
-        elif file.mode == "I" and _is_unsigned(file):
-            values = np.asarray(ImageOps.exif_transpose(file)).view(np.uint32)[..., None]
+        elif _sign_is_lost(file):
+            values = np.asarray(ImageOps.exif_transpose(file))
+            values = values.view(np.uint32 if file.mode == "I" else np.int8)[..., None]
         elif file.mode == "F" or file.mode.startswith("I"):
             values = np.asarray(ImageOps.exif_transpose(file))[..., None]
             if _is_negative(file):
                 values = np.iinfo(np.uint16).max - values
         else:
-            image = _in_srgb(ImageOps.exif_transpose(file))
+            image = profiles.to_srgb(ImageOps.exif_transpose(file))
             if value_range is None and dtype == np.uint8:
                 image = _on_background(image, channels, background)
                 image = ImageOps.fit(image, size[::-1], method=Image.Resampling.LANCZOS)
@@ -129,6 +163,9 @@ def read(path, *, size, channels, background, value_range, dtype):
             values = np.asarray(image.convert(("L" if grey else "RGB") + alpha))
             values = values.reshape(*values.shape[:2], -1)
     low, high = value_range or _own_range(values.dtype)
+    if own_top is not None and (value_range or file.mode.startswith("I")):
+        values = _as_stored(values, file, own_top)
+        low, high = value_range or (0, own_top)
     values = _to_unit(values, low, high, channels, background)
     values = np.clip(_fit(values, size), 0.0, 1.0)
     if dtype == np.float32:
@@ -232,41 +269,12 @@ def _fit(values, size):
     return np.stack([np.asarray(fit(plane)) for plane in planes], axis=2)
 
 
-def _in_srgb(image):
-    """A colour picture of 8 bits in sRGB, which screens and models take it for.
-
-    Telephones store Display P3, cameras Adobe RGB: their profile says so.
-    """
-    profile = image.info.get("icc_profile")
-    if not profile or image.mode not in ("RGB", "RGBA", "CMYK"):
-        return image
-    mode = "RGBA" if image.mode == "RGBA" else "RGB"
-    transform = _to_srgb(profile, image.mode, mode)
-    if transform is None:
-        return image
-    from PIL import ImageCms
-
-    return ImageCms.applyTransform(image, transform)
-
-
-@functools.lru_cache(maxsize=64)
-def _to_srgb(profile, mode, new_mode):
-    """The transform of a profile, or None where it is sRGB already or cannot be read."""
-    from PIL import ImageCms
-
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if mode != "CMYK" and "srgb" in ImageCms.getProfileDescription(source).lower():
-            return None
-        target = ImageCms.createProfile("sRGB")
-        return ImageCms.buildTransform(source, target, mode, new_mode)
-    except (ImageCms.PyCMSError, OSError):
-        return None
-
-
-def _is_unsigned(file):
-    """Whether a TIFF of 32-bit integers, which Pillow reads as signed ones, has unsigned ones."""
-    return file.format == "TIFF" and file.tag_v2.get(339, (1,))[0] == 1
+def _sign_is_lost(file):
+    """Whether a TIFF is of unsigned 32-bit or of signed 8-bit integers: Pillow reads the others."""
+    is_signed = file.format == "TIFF" and file.tag_v2.get(339, (1,))[0] == 2
+    return file.format == "TIFF" and (
+        (file.mode == "I" and not is_signed) or (file.mode == "L" and is_signed)
+    )
 
 
 def _is_negative(file):
@@ -276,9 +284,10 @@ def _is_negative(file):
 
 
 def _read_deep_colour(path, file):
-    if file.format in ("PPM", "JPEG2000"):
+    if file.format not in ("PNG", "TIFF"):
+        bits = _top_of_header(file).bit_length()
         raise ValueError(
-            f"of its 16 bits per channel Pillow keeps 8: convert {file.format} to PNG or TIFF"
+            f"of its {bits} bits per channel Pillow keeps 8: convert {file.format} to PNG or TIFF"
         )
     if file.format != "PNG":
         return _read_tiff(path)
@@ -300,6 +309,14 @@ def _read_tiff(path):
             values = np.iinfo(values.dtype).max - values
     values = values[..., None] if values.ndim == 2 else values
     return _upright(values, 1 if tag is None else int(tag.value))
+
+
+def _profile_of_tiff(path):
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[0].tags.get(34675)
+        return None if tag is None else bytes(tag.value)
 
 
 def read_all(paths, read_one):
