@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from kgen import checks, heads, specs
+from kgen import checks, heads
 from kgen.losses.adversarial import (
     non_saturating_discriminator_loss,
     non_saturating_generator_loss,
@@ -19,7 +19,6 @@ from kgen.training import AdversarialModel
 from kgen.training.hyperparameters import Hyperparameter
 from kgen.verbs import Interpolation, Reconstruction, Sampling
 from kgen.verbs.conditioning import inputs
-from kgen.verbs.reconstruction import mean_image
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -73,9 +72,8 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
         self.decoder = checks.network("decoder", decoder)
         self.discriminator = checks.network("discriminator", discriminator)
         self.likelihood = likelihood or heads.Bernoulli()
-        self.image_shape = checks.image_shape(encoder.input_shape[1:])
-        images = specs.Images(self.image_shape, self.likelihood.required_levels)
-        self.data_spec = self._with_condition(images)
+        self.image_shape = checks.example_shape("encoder", encoder)
+        self.data_spec = self._with_condition(self.likelihood.spec(self.image_shape))
         self.latent_dim = encoder.output_shape[-1]
         self.prior = checks.prior(
             prior or heads.StandardNormal(self.latent_dim), self.latent_dim, self.image_shape
@@ -170,7 +168,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
         """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
         latents = tf.convert_to_tensor(latents)
         batch = inputs(latents, self._given(condition, latents))
-        return mean_image(self.likelihood(self.decoder(batch, training=False)))
+        return self._typical(self.likelihood(self.decoder(batch, training=False)))
 
     def _sample_rows(self, seeds, *given):
         return self.decode(self.sample_latents(seeds), **self._as_condition(given))

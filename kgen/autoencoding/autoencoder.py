@@ -3,12 +3,11 @@
 import keras
 import tensorflow as tf
 
-from kgen import checks, heads, specs
+from kgen import checks, heads
 from kgen.networks import convolutional_decoder, convolutional_encoder
 from kgen.seeds import as_seed, fold_in
 from kgen.training import ObjectiveModel
 from kgen.verbs import Interpolation, Reconstruction
-from kgen.verbs.reconstruction import mean_image
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -56,8 +55,8 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
         self.walkback_steps = checks.positive_integer("walkback_steps", walkback_steps)
         if walkback_steps > 1 and corruption is None:
             raise ValueError("walkback_steps > 1 needs a corruption, received corruption=None.")
-        self.image_shape = checks.image_shape(encoder.input_shape[1:])
-        self.data_spec = specs.Images(self.image_shape, self.likelihood.required_levels)
+        self.image_shape = checks.example_shape("encoder", encoder)
+        self.data_spec = self.likelihood.spec(self.image_shape)
         self.target_spec = self.data_spec
         self.latent_dim = encoder.output_shape[-1]
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
@@ -118,7 +117,7 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
 
     def decode(self, latents):
         """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
-        return mean_image(self.likelihood(self.decoder(latents, training=False)))
+        return self._typical(self.likelihood(self.decoder(latents, training=False)))
 
     def walkback(self, start, *, num_steps=10, seed=None):
         """Walk the chain x~_t ~ C(. | x_t), x_{t+1} ~ p(. | x~_t) from given images.
@@ -136,5 +135,5 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
         for step in range(num_steps):
             likelihood = self._denoise(state, fold_in(seed, 2 * step))
             state = likelihood.sample(seed=fold_in(seed, 2 * step + 1))
-            means.append(mean_image(likelihood))
+            means.append(self._typical(likelihood))
         return tf.stack(means)

@@ -8,7 +8,6 @@ from kgen.networks import convolutional_decoder, convolutional_encoder, make_con
 from kgen.training import ObjectiveModel
 from kgen.verbs import EvidenceBound, Interpolation, Reconstruction, Sampling
 from kgen.verbs.conditioning import inputs
-from kgen.verbs.reconstruction import mean_image
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -144,4 +143,4 @@ class VAE(EvidenceBound, Sampling, Reconstruction, Interpolation, ObjectiveModel
         """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
         latents = tf.convert_to_tensor(latents)
         batch = inputs(latents, self._given(condition, latents))
-        return mean_image(self.likelihood(self.decoder(batch, training=False)))
+        return self._typical(self.likelihood(self.decoder(batch, training=False)))

@@ -11,7 +11,6 @@ from kgen.quantities import Quantity
 from kgen.training import ObjectiveModel
 from kgen.training.hyperparameters import Hyperparameter
 from kgen.verbs import Decoding, Reconstruction
-from kgen.verbs.reconstruction import mean_image
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -52,8 +51,8 @@ class VQVAE(Reconstruction, Decoding, ObjectiveModel):
         self.quantizer = quantizer
         self.likelihood = likelihood or heads.Normal(scale=0.1)
         self.beta = beta
-        self.image_shape = checks.image_shape(encoder.input_shape[1:])
-        self.data_spec = specs.Images(self.image_shape, self.likelihood.required_levels)
+        self.image_shape = checks.example_shape("encoder", encoder)
+        self.data_spec = self.likelihood.spec(self.image_shape)
         self.code_shape = tuple(encoder.output_shape[1:-1])
         code_dim = (*self.code_shape, quantizer.code_dim)
         checks.output_shape("encoder", encoder, code_dim, "the quantizer's code_dim comes last")
@@ -129,4 +128,4 @@ class VQVAE(Reconstruction, Decoding, ObjectiveModel):
     def decode(self, indices):
         """The likelihood's mean for codes `(batch, rows, columns)`: float32 images in [0, 1]."""
         params = self.decoder(self.quantizer.lookup(indices), training=False)
-        return mean_image(self.likelihood(params))
+        return self._typical(self.likelihood(params))

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from kgen import specs
 from kgen.heads.standard_priors import StandardNormal
 
 
@@ -26,7 +27,8 @@ class Head:
             `(batch, 1)` whose last axis is 1 and which broadcasts against `params`.
 
     `has_unbounded_params` says whether parameters may be any real numbers, and mean little in
-    [0, 1]: logits, raw scales. `required_levels` is the number of levels that values must lie on.
+    [0, 1]: logits, raw scales. `required_levels` is the number of levels that values must lie on,
+    `is_bounded` whether they lie in [0, 1].
 
     `couples_channels` says whether the channels of a pixel depend on one another, given the
     parameters. Where they do not, the parameters of C channels are C equal parts, one after the
@@ -36,6 +38,7 @@ class Head:
     params_per_unit = None
     couples_channels = False
     has_unbounded_params = True
+    is_bounded = False
 
     def __call__(self, params):
         """Returns the distribution, of batch shape `(batch,)`.
@@ -83,6 +86,12 @@ class Head:
     def required_levels(self):
         """`num_levels`, or None for a head under which values off the levels mean something."""
         return getattr(self, "num_levels", None)
+
+    def spec(self, event_shape):
+        """The spec of the values that this head is over: see `kgen.specs.of_shape`."""
+        return specs.of_shape(
+            event_shape, unit_interval=self.is_bounded, num_levels=self.required_levels
+        )
 
     def default_prior(self, latent_dim):
         """Returns the prior for latents that this head makes as a posterior."""

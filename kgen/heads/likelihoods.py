@@ -36,6 +36,7 @@ class Bernoulli(Head):
     """
 
     params_per_unit = 1
+    is_bounded = True
     num_levels = 2
     # Grey values give the cross-entropy.
     required_levels = None
@@ -69,6 +70,7 @@ class ContinuousBernoulli(Head):
     """
 
     params_per_unit = 1
+    is_bounded = True
 
     def distribution(self, params):
         """Returns continuous Bernoulli pixels with `params` as logits."""
@@ -141,6 +143,7 @@ class DiscretizedLogistic(Head):
     """
 
     params_per_unit = 2
+    is_bounded = True
 
     def __init__(self, num_levels=256, *, min_scale=4e-4):
         self.num_levels = check_num_levels(num_levels)
@@ -187,6 +190,8 @@ class Categorical(Head):
     Reference:
         van den Oord, Kalchbrenner and Kavukcuoglu 2016, "Pixel Recurrent Neural Networks".
     """
+
+    is_bounded = True
 
     def __init__(self, num_levels=256):
         self.num_levels = check_num_levels(num_levels)

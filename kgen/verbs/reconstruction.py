@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from kgen import specs
+from kgen import heads, specs
 from kgen.endpoints import Endpoint
 from kgen.verbs.conditioning import Conditioning
 
@@ -23,6 +23,12 @@ class Reconstruction(Conditioning):
         """`decode(encode(images))`: float32, the shape of `images`."""
         given = {} if condition is None else {"condition": condition}
         return self.decode(self.encode(images, **given), **given)
+
+    def _typical(self, distribution):
+        """A likelihood's mean: what a Normal's has beyond [0, 1] is clipped from images."""
+        values = heads.location(distribution)
+        is_pixels = isinstance(specs.x_and_y(self.data_spec)[0], (specs.Images, specs.Clips))
+        return tf.clip_by_value(values, 0.0, 1.0) if is_pixels else values
 
     def _reconstruct_inputs(self):
         """What an example is reconstructed given, beside itself: name -> spec."""
@@ -48,8 +54,3 @@ class Reconstruction(Conditioning):
             {spec.noun: spec.of_means()},
         )
         return {"encode": encode, **super().endpoints(), "reconstruct": reconstruct}
-
-
-def mean_image(likelihood):
-    """A likelihood's mean as images: a Normal's can leave [0, 1], an image cannot."""
-    return tf.clip_by_value(likelihood.mean(), 0.0, 1.0)
