@@ -11,8 +11,11 @@ from kgen.losses.adversarial import (
 from kgen.networks import (
     convolutional_decoder,
     convolutional_encoder,
+    dense_decoder,
     dense_discriminator,
+    dense_encoder,
     make_conditioned,
+    standardized,
 )
 from kgen.seeds import sample_rows
 from kgen.training import AdversarialModel
@@ -92,8 +95,9 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
 
     @property
     def sample_spec(self):
-        """The spec of what `sample` gives: means."""
-        return super().sample_spec.of_means()
+        """The spec of what `sample` gives: means of images, else draws."""
+        spec = super().sample_spec
+        return spec.of_means() if self._is_pixels() else spec
 
     @classmethod
     def for_images(
@@ -136,6 +140,44 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
             **kwargs,
         )
 
+    @classmethod
+    def for_vectors(
+        cls,
+        dim,
+        *,
+        latent_dim=8,
+        encoder=dense_encoder,
+        decoder=dense_decoder,
+        discriminator=dense_discriminator,
+        likelihood=None,
+        condition=None,
+        embedding_dim=16,
+        **kwargs,
+    ):
+        """An adversarial autoencoder of vectors `(dim,)` of any range, or of the rows of a table.
+
+        Encoder and likelihood standardize, and samples are drawn from p(x|z): see
+        `kgen.VAE.for_vectors`.
+
+        Args:
+            dim: int >= 1.
+            likelihood: head of vectors; `kgen.heads.Normal()` by default.
+            latent_dim, encoder, decoder, discriminator, condition, embedding_dim: as for
+                `for_images`.
+            **kwargs: the class's other arguments.
+        """
+        likelihood = heads.on_any_scale(likelihood, dim)
+        latent_dim = checks.positive_integer("latent_dim", latent_dim)
+        how = dict(condition=condition, embedding_dim=embedding_dim)
+        return cls(
+            standardized(encoder, dim, latent_dim, front=likelihood.input_layers()),
+            make_conditioned(decoder, latent_dim, (likelihood.params_size((dim,)),), **how),
+            discriminator(latent_dim),
+            likelihood=likelihood,
+            condition=condition,
+            **kwargs,
+        )
+
     @property
     def generator_variables(self):
         """The encoder's and the decoder's weights."""
@@ -165,13 +207,15 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
         return tf.cast(self.encoder(images, training=False), tf.float32)
 
     def decode(self, latents, *, condition=None):
-        """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
+        """The likelihood's mean, of codes of a table the likeliest: float32 `(batch, *shape)`,
+        images in [0, 1]."""
         latents = tf.convert_to_tensor(latents)
         batch = inputs(latents, self._given(condition, latents))
         return self._typical(self.likelihood(self.decoder(batch, training=False)))
 
     def _sample_rows(self, seeds, *given):
-        return self.decode(self.sample_latents(seeds), **self._as_condition(given))
+        params = self.decoder(inputs(self.sample_latents(seeds), given), training=False)
+        return self._drawn(params, seeds)
 
     def sample_latents(self, seeds):
         """One latent of p(z) per row of `seeds`, int32 `(num_samples, 2)`."""

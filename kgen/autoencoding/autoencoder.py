@@ -4,7 +4,14 @@ import keras
 import tensorflow as tf
 
 from kgen import checks, heads
-from kgen.networks import convolutional_decoder, convolutional_encoder
+from kgen.autoencoding.parts.corruptions import check_corruption
+from kgen.networks import (
+    convolutional_decoder,
+    convolutional_encoder,
+    dense_decoder,
+    dense_encoder,
+    standardized,
+)
 from kgen.seeds import as_seed, fold_in
 from kgen.training import ObjectiveModel
 from kgen.verbs import Interpolation, Reconstruction
@@ -58,6 +65,7 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
         self.image_shape = checks.example_shape("encoder", encoder)
         self.data_spec = self.likelihood.spec(self.image_shape)
         self.target_spec = self.data_spec
+        check_corruption(corruption, self.data_spec)
         self.latent_dim = encoder.output_shape[-1]
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
 
@@ -89,6 +97,36 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
         networks = encoder(image_shape, latent_dim), decoder(latent_dim, params_shape)
         return cls(*networks, likelihood=likelihood, **kwargs)
 
+    @classmethod
+    def for_vectors(
+        cls,
+        dim,
+        *,
+        latent_dim=8,
+        encoder=dense_encoder,
+        decoder=dense_decoder,
+        likelihood=None,
+        **kwargs,
+    ):
+        """An autoencoder of vectors `(dim,)` of any range, or of the rows of a table.
+
+        Encoder and likelihood standardize: see `kgen.VAE.for_vectors`. A corruption comes before
+        that, on the data's own scale.
+
+        Args:
+            dim: int >= 1.
+            likelihood: head of vectors; `kgen.heads.Normal()` by default.
+            latent_dim, encoder, decoder: as for `for_images`.
+            **kwargs: the class's other arguments.
+        """
+        likelihood = heads.on_any_scale(likelihood, dim)
+        latent_dim = checks.positive_integer("latent_dim", latent_dim)
+        networks = (
+            standardized(encoder, dim, latent_dim, front=likelihood.input_layers()),
+            decoder(latent_dim, (likelihood.params_size((dim,)),)),
+        )
+        return cls(*networks, likelihood=likelihood, **kwargs)
+
     def objective(self, x, y=None, training=False):
         """The term `loss`, the reconstruction's: float32 `(batch,)`, nats. It is that of y where y
         are images, of x otherwise."""
@@ -116,19 +154,19 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
         return tf.cast(self.encoder(images, training=False), tf.float32)
 
     def decode(self, latents):
-        """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
+        """The likelihood's mean: float32 `(batch, *shape)`, images in [0, 1]."""
         return self._typical(self.likelihood(self.decoder(latents, training=False)))
 
     def walkback(self, start, *, num_steps=10, seed=None):
         """Walk the chain x~_t ~ C(. | x_t), x_{t+1} ~ p(. | x~_t) from given images.
 
         Args:
-            start: float32 images `(batch, height, width, channels)` in [0, 1].
+            start: float32 examples `(batch, *shape)`, images in [0, 1].
             num_steps: int >= 1.
             seed: int, or None for a fresh one.
 
         Returns:
-            float32 `(num_steps, batch, height, width, channels)`: the means of p(. | x~_t).
+            float32 `(num_steps, batch, *shape)`: the means of p(. | x~_t).
         """
         checks.positive_integer("num_steps", num_steps)
         seed, state, means = as_seed(seed), tf.convert_to_tensor(start, tf.float32), []

@@ -6,7 +6,14 @@ import tensorflow as tf
 from kgen import checks, heads, specs
 from kgen.layers import VectorQuantizer
 from kgen.losses import variational as losses
-from kgen.networks import convolutional_feature_decoder, convolutional_feature_encoder
+from kgen.networks import (
+    convolutional_feature_decoder,
+    convolutional_feature_encoder,
+    dense_decoder,
+    dense_encoder,
+    reshaped,
+    standardized,
+)
 from kgen.quantities import Quantity
 from kgen.training import ObjectiveModel
 from kgen.training.hyperparameters import Hyperparameter
@@ -86,6 +93,47 @@ class VQVAE(Reconstruction, Decoding, ObjectiveModel):
         image_shape = checks.image_shape(image_shape)
         params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))
         networks = encoder(image_shape, code_dim), decoder(code_dim, params_shape)
+        quantizer = VectorQuantizer(num_codes, code_dim)
+        return cls(*networks, quantizer, likelihood=likelihood, **kwargs)
+
+    @classmethod
+    def for_vectors(
+        cls,
+        dim,
+        *,
+        num_codes=128,
+        code_dim=16,
+        num_positions=4,
+        encoder=dense_encoder,
+        decoder=dense_decoder,
+        likelihood=None,
+        **kwargs,
+    ):
+        """A VQ-VAE of vectors `(dim,)` of any range, or of the rows of a table.
+
+        Encoder and likelihood standardize: see `kgen.VAE.for_vectors`.
+
+        Args:
+            dim: int >= 1.
+            num_codes: int, K.
+            code_dim: int, size of a code.
+            num_positions: int >= 1, codes per example.
+            encoder: function `(shape, output_dim) -> keras.Model` from `kgen.networks`; the
+                vectors that it gives are cut into `num_positions`.
+            decoder: function `(latent_dim, output_shape) -> keras.Model`, which takes them joined.
+            likelihood: head of vectors; `kgen.heads.Normal(scale=0.1)` by default, in units of the
+                standard deviations.
+            **kwargs: the class's other arguments.
+        """
+        likelihood = heads.on_any_scale(likelihood or heads.Normal(scale=0.1), dim)
+        checks.positive_integer("num_positions", num_positions)
+        codes = (num_positions, checks.positive_integer("code_dim", code_dim))
+        size = num_positions * code_dim
+        front = likelihood.input_layers()
+        networks = (
+            reshaped(standardized(encoder, dim, size, front=front), output_shape=codes),
+            reshaped(decoder(size, (likelihood.params_size((dim,)),)), input_shape=codes),
+        )
         quantizer = VectorQuantizer(num_codes, code_dim)
         return cls(*networks, quantizer, likelihood=likelihood, **kwargs)
 

@@ -15,7 +15,8 @@ class Head:
     A subclass sets `params_per_unit`, the number of parameters for one entry of the event's last
     axis, and overrides `distribution`, which receives float32 parameters of a size that fits.
 
-    Heads whose values are the levels k / (L - 1) of [0, 1] have `num_levels` L and
+    Heads whose values are the levels k / (L - 1) of [0, 1] have `num_levels` L. They and some
+    others have
 
         noise_size(event_size)
             How many uniforms the `event_size` channels of one pixel need.
@@ -92,6 +93,10 @@ class Head:
         return specs.of_shape(
             event_shape, unit_interval=self.is_bounded, num_levels=self.required_levels
         )
+
+    def input_layers(self):
+        """New layers that bring such values to the form that a network learns from: none."""
+        return []
 
     def default_prior(self, latent_dim):
         """Returns the prior for latents that this head makes as a posterior."""

@@ -98,7 +98,7 @@ class _Numbers(Spec):
     unit_interval, num_levels = False, None
 
     def _check(self, batch):
-        if not self._is_bounded():
+        if not self.is_bounded:
             return checks.numbers(batch, self.shape, self.noun)
         try:
             checks.numbers(batch, self.shape, self.noun, low=0.0, high=1.0)
@@ -110,7 +110,7 @@ class _Numbers(Spec):
 
     def example(self, count, seed=0):
         """Standard normal numbers; where they lie in [0, 1], its ends or the levels."""
-        if self._is_bounded():
+        if self.is_bounded:
             return _on_levels(self, count, seed)
         return np.random.default_rng(seed).normal(size=self._size(count)).astype("float32")
 
@@ -120,11 +120,13 @@ class _Numbers(Spec):
             return self
         return dataclasses.replace(self, num_levels=None, unit_interval=True)
 
-    def _is_bounded(self):
+    @property
+    def is_bounded(self):
+        """Whether they lie in [0, 1]."""
         return self.unit_interval or self.num_levels is not None
 
     def _quantity(self, meaning):
-        if not self._is_bounded():
+        if not self.is_bounded:
             return Quantity(f"{meaning}, on the scale of the training data")
         return Quantity(meaning, **SHARE, num_levels=self.num_levels)
 
@@ -165,6 +167,62 @@ class Points(_Numbers):
     def quantity(self):
         """Numbers on the data's own scale."""
         return self._quantity("coordinates of points")
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Rows(Spec):
+    """Float32 rows of a table: numbers of any finite range, and integer codes of categories.
+
+    NaN stands for a value that is not known.
+
+    Args:
+        columns: a pair (name, num_categories) per column: codes are 0 .. num_categories - 1; None
+            for numbers.
+    """
+
+    columns: tuple
+    noun = "rows"
+
+    def __post_init__(self):
+        self._set(columns=tuple((str(name), count) for name, count in self.columns))
+        for name, count in self.columns:
+            if count is not None:
+                checks.integer_at_least(f"num_categories of column '{name}'", count, 2)
+
+    @property
+    def shape(self):
+        """`(num_columns,)`."""
+        return (len(self.columns),)
+
+    def _check(self, batch):
+        checks.numbers(np.where(np.isnan(batch), 0.0, batch), self.shape, "rows")
+        for (name, count), values in zip(self.columns, np.asarray(batch).T, strict=True):
+            values = values[~np.isnan(values)]
+            wrong = values[(values < 0) | (values >= count) | (values % 1 != 0)] if count else ()
+            if len(wrong):
+                raise ValueError(
+                    f"Column '{name}' holds integer codes 0 .. {count - 1}, received {wrong[0]:g}."
+                )
+
+    def example(self, count, seed=0):
+        """Standard normal numbers and uniform codes."""
+        random = np.random.default_rng(seed)
+        draws = random.normal(size=self._size(count))
+        for index, (_, categories) in enumerate(self.columns):
+            if categories is not None:
+                draws[:, index] = random.integers(0, categories, size=count)
+        return draws.astype("float32")
+
+    def quantity(self):
+        """The columns' names and ranges."""
+        columns = ", ".join(
+            name if count is None else f"{name} (0 .. {count - 1})" for name, count in self.columns
+        )
+        return Quantity(f"the columns {columns}; NaN is not known")
+
+    def __str__(self):
+        return f"rows of {len(self.columns)} columns"
 
 
 @register

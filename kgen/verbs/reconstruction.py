@@ -1,9 +1,12 @@
 """The verbs `encode` and `reconstruct`."""
 
+import functools
+
 import tensorflow as tf
 
 from kgen import heads, specs
 from kgen.endpoints import Endpoint
+from kgen.seeds import fold_in
 from kgen.verbs.conditioning import Conditioning
 
 
@@ -24,11 +27,34 @@ class Reconstruction(Conditioning):
         given = {} if condition is None else {"condition": condition}
         return self.decode(self.encode(images, **given), **given)
 
+    def _drawn(self, params, seeds):
+        """A row of p(x|z) per row of a decoder's parameters and of `seeds`; of images the mean."""
+        if self._is_pixels():
+            return self._typical(self.likelihood(params))
+        return self._draw_rows(tf.cast(params, tf.float32), seeds)
+
+    @functools.cached_property
+    def _draw_rows(self):
+        spec = specs.x_and_y(self.data_spec)[0]
+
+        def draw(row):
+            # Not the noise of the latent, which was drawn from the seed itself.
+            params, seed = row
+            return self.likelihood(params[None]).sample(seed=fold_in(seed, 1))[0]
+
+        def draw_rows(params, seeds):
+            signature = tf.TensorSpec(spec.shape, tf.float32)
+            return tf.map_fn(draw, (params, seeds), fn_output_signature=signature)
+
+        return tf.function(draw_rows, autograph=False, reduce_retracing=True)
+
+    def _is_pixels(self):
+        return isinstance(specs.x_and_y(self.data_spec)[0], (specs.Images, specs.Clips))
+
     def _typical(self, distribution):
         """A likelihood's mean: what a Normal's has beyond [0, 1] is clipped from images."""
         values = heads.location(distribution)
-        is_pixels = isinstance(specs.x_and_y(self.data_spec)[0], (specs.Images, specs.Clips))
-        return tf.clip_by_value(values, 0.0, 1.0) if is_pixels else values
+        return tf.clip_by_value(values, 0.0, 1.0) if self._is_pixels() else values
 
     def _reconstruct_inputs(self):
         """What an example is reconstructed given, beside itself: name -> spec."""
