@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from kgen import checks
-from kgen.autoregressive.parts.pixels import PixelByPixel
+from kgen.autoregressive.parts.pixels import PixelByPixel, check_likelihood
 
 
 class EntryByEntry(PixelByPixel):
@@ -81,7 +81,10 @@ def check_network(network, layer_type, likelihood):
         )
     shape = checks.example_shape("network", network)
     head = getattr(likelihood, "head", likelihood)
-    if not hasattr(head, "sample_from_uniforms"):
+    if len(shape) > 2:
+        # A Normal would draw pixels beyond [0, 1].
+        check_likelihood(likelihood)
+    elif not hasattr(head, "sample_from_uniforms"):
         raise ValueError(
             "The likelihood must draw one entry at a time, as kgen.heads.Bernoulli, Categorical, "
             f"DiscretizedLogistic, Normal and StudentT do; received {likelihood!r}."
