@@ -348,4 +348,12 @@ ROWS = [
         "emoji, colour, 16 x 16, 8 levels",
         _BOLD_EXACT + ", given the category",
     ),
+    Row(
+        "wgan_gp_emoji",
+        "wgan_gp",
+        "--dataset=emoji --width=32 --epochs=500",
+        "Gulrajani et al. 2017",
+        "emoji, colour, 32 x 32",
+        _COLOUR_FID,
+    ),
 ]

@@ -163,11 +163,14 @@ class ACGAN(LatentGeneration, AdversarialModel):
 
     def discriminate(self, images):
         """The discriminator's logits of images: float32 `(batch,)`, higher for what looks real."""
-        return per_example(_split(self.discriminator(images, training=False))[0])
+        return per_example(self._judged(images)[0])
 
     def classify(self, images):
         """The class probabilities of images, float32 `(batch, num_classes)`."""
-        return tf.nn.softmax(_split(self.discriminator(images, training=False))[1])
+        return tf.nn.softmax(self._judged(images)[1])
+
+    def _judged(self, images):
+        return _split(self.discriminator(self.checked_examples(images), training=False))
 
     def endpoints(self):
         """Those of every label-conditional GAN, and `classify`; `discriminate` takes no labels."""

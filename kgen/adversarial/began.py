@@ -147,4 +147,5 @@ class BEGAN(LatentGeneration, AdversarialModel):
 
     def discriminate(self, images):
         """Minus L of images: float32 `(batch,)`, <= 0, higher for what looks real."""
+        images = self.checked_examples(images)
         return -absolute_error(images, self.discriminator(images, training=False))

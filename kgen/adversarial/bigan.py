@@ -126,6 +126,7 @@ class BiGAN(LatentGeneration, Reconstruction, AdversarialModel):
 
     def encode(self, images):
         """The latents that the encoder gives images: float32 `(batch, latent_dim)`."""
+        images = self.checked_examples(images)
         return tf.cast(self.encoder(images, training=False), tf.float32)
 
     def discriminate(self, images, *, latents=None):
@@ -135,7 +136,7 @@ class BiGAN(LatentGeneration, Reconstruction, AdversarialModel):
             images: float32 `(batch, *image_shape)`.
             latents: float32 `(batch, latent_dim)`; by default those that the encoder gives.
         """
-        images = tf.cast(images, tf.float32)  # Keras takes no list of arrays and tensors.
+        images = self.checked_examples(images)
         latents = self.encode(images) if latents is None else tf.cast(latents, tf.float32)
         return per_example(self.discriminator([images, latents], training=False))
 

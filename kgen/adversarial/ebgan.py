@@ -132,4 +132,4 @@ class EBGAN(LatentGeneration, AdversarialModel):
 
     def discriminate(self, images):
         """Minus the energies of images: float32 `(batch,)`, <= 0, higher for what looks real."""
-        return -self._energy(images, training=False)
+        return -self._energy(self.checked_examples(images), training=False)

@@ -314,7 +314,7 @@ class InfoGAN(LatentGeneration, AdversarialModel):
         return per_example(self._judged(images, condition)[0])
 
     def _judged(self, images, condition):
-        images = tf.convert_to_tensor(images)
+        images = self.checked_examples(images)
         batch = inputs(images, self._given(condition, images))
         return self._split(self.discriminator(batch, training=False))
 

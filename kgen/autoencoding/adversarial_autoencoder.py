@@ -74,7 +74,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
         self.encoder = checks.vector_network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
         self.discriminator = checks.network("discriminator", discriminator)
-        self.likelihood = likelihood or heads.Bernoulli()
+        self.likelihood = checks.head("likelihood", likelihood, heads.Bernoulli())
         self.image_shape = checks.example_shape("encoder", encoder)
         self.data_spec = self._with_condition(self.likelihood.spec(self.image_shape))
         self.latent_dim = encoder.output_shape[-1]
@@ -126,7 +126,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
             embedding_dim: int >= 1, size of the decoder's embedding of the condition.
             **kwargs: the class's other arguments.
         """
-        likelihood = likelihood or heads.Bernoulli()
+        likelihood = checks.head("likelihood", likelihood, heads.Bernoulli())
         image_shape = checks.image_shape(image_shape)
         latent_dim = checks.positive_integer("latent_dim", latent_dim)
         params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))
@@ -204,6 +204,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Adversaria
 
     def encode(self, images, *, condition=None):
         """The codes: float32 `(batch, latent_dim)`; the condition does not reach them."""
+        images = self.checked_examples(images)
         return tf.cast(self.encoder(images, training=False), tf.float32)
 
     def decode(self, latents, *, condition=None):

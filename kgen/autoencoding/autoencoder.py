@@ -57,7 +57,7 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
         super().__init__(**kwargs)
         self.encoder = checks.vector_network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
-        self.likelihood = likelihood or heads.Bernoulli()
+        self.likelihood = checks.head("likelihood", likelihood, heads.Bernoulli())
         self.corruption = corruption
         self.walkback_steps = checks.positive_integer("walkback_steps", walkback_steps)
         if walkback_steps > 1 and corruption is None:
@@ -90,7 +90,7 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
             likelihood: as for the class.
             **kwargs: the class's other arguments.
         """
-        likelihood = likelihood or heads.Bernoulli()
+        likelihood = checks.head("likelihood", likelihood, heads.Bernoulli())
         image_shape = checks.image_shape(image_shape)
         params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))
         latent_dim = checks.positive_integer("latent_dim", latent_dim)
@@ -151,6 +151,7 @@ class Autoencoder(Reconstruction, Interpolation, ObjectiveModel):
 
     def encode(self, images):
         """The codes: float32 `(batch, latent_dim)`."""
+        images = self.checked_examples(images)
         return tf.cast(self.encoder(images, training=False), tf.float32)
 
     def decode(self, latents):

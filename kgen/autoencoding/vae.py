@@ -79,7 +79,7 @@ class VAE(EvidenceBound, Sampling, Reconstruction, Interpolation, ObjectiveModel
         self._set_condition(condition)
         self.encoder = checks.vector_network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
-        self.likelihood = likelihood or heads.Bernoulli()
+        self.likelihood = checks.head("likelihood", likelihood, heads.Bernoulli())
         self._set_bound(
             posterior,
             prior,
@@ -125,7 +125,10 @@ class VAE(EvidenceBound, Sampling, Reconstruction, Interpolation, ObjectiveModel
             embedding_dim: int >= 1, size of these embeddings.
             **kwargs: the class's other arguments.
         """
-        posterior, likelihood = posterior or heads.DiagonalNormal(), likelihood or heads.Bernoulli()
+        posterior, likelihood = (
+            checks.head("posterior", posterior, heads.DiagonalNormal()),
+            checks.head("likelihood", likelihood, heads.Bernoulli()),
+        )
         image_shape = checks.image_shape(image_shape)
         latent_dim = checks.positive_integer("latent_dim", latent_dim)
         params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))

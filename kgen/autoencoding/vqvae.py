@@ -56,7 +56,7 @@ class VQVAE(Reconstruction, Decoding, ObjectiveModel):
         self.encoder = checks.network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
         self.quantizer = quantizer
-        self.likelihood = likelihood or heads.Normal(scale=0.1)
+        self.likelihood = checks.head("likelihood", likelihood, heads.Normal(scale=0.1))
         self.beta = beta
         self.image_shape = checks.example_shape("encoder", encoder)
         self.data_spec = self.likelihood.spec(self.image_shape)
@@ -89,7 +89,7 @@ class VQVAE(Reconstruction, Decoding, ObjectiveModel):
             likelihood: as for the class.
             **kwargs: the class's other arguments.
         """
-        likelihood = likelihood or heads.Normal(scale=0.1)
+        likelihood = checks.head("likelihood", likelihood, heads.Normal(scale=0.1))
         image_shape = checks.image_shape(image_shape)
         params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))
         networks = encoder(image_shape, code_dim), decoder(code_dim, params_shape)
@@ -170,6 +170,7 @@ class VQVAE(Reconstruction, Decoding, ObjectiveModel):
 
     def encode(self, images):
         """The codes' indices: int32 `(batch, rows, columns)` from 0 to `num_codes - 1`."""
+        images = self.checked_examples(images)
         latents = tf.cast(self.encoder(images, training=False), tf.float32)
         return self.quantizer.nearest(latents)
 

@@ -59,7 +59,7 @@ class MADE(EntryByEntry, ObjectiveModel):
     def __init__(self, network, *, likelihood=None, condition=None, **kwargs):
         super().__init__(**kwargs)
         self.network = network
-        self.likelihood = likelihood or heads.Bernoulli()
+        self.likelihood = checks.head("likelihood", likelihood, heads.Bernoulli())
         self.image_shape, layer = check_network(network, MaskedConditionals, self.likelihood)
         self.num_masks, self.order_agnostic = layer.num_masks, layer.order_agnostic
         self._set_condition(condition)
@@ -89,7 +89,7 @@ class MADE(EntryByEntry, ObjectiveModel):
             seed: int, of the masks and of the model.
             **kwargs: `name`, `dtype`.
         """
-        likelihood = likelihood or heads.Bernoulli()
+        likelihood = checks.head("likelihood", likelihood, heads.Bernoulli())
         size = likelihood.params_size((1,))
         made = network(image_shape, size, seed=seed, condition=condition)
         return cls(made, likelihood=likelihood, condition=condition, seed=seed, **kwargs)

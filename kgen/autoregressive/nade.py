@@ -47,7 +47,7 @@ class NADE(EntryByEntry, ObjectiveModel):
     def __init__(self, network, *, likelihood=None, condition=None, **kwargs):
         super().__init__(**kwargs)
         self.network = network
-        self.likelihood = likelihood or heads.Bernoulli()
+        self.likelihood = checks.head("likelihood", likelihood, heads.Bernoulli())
         self.image_shape, _ = check_network(network, SharedConditionals, self.likelihood)
         self._set_condition(condition)
         checks.conditioned("network", network, self.condition_inputs)
@@ -67,7 +67,7 @@ class NADE(EntryByEntry, ObjectiveModel):
                 another H `functools.partial(kgen.networks.nade_network, hidden_units=200)`.
             **kwargs: the class's other arguments.
         """
-        likelihood = likelihood or heads.Bernoulli()
+        likelihood = checks.head("likelihood", likelihood, heads.Bernoulli())
         made = network(image_shape, likelihood.params_size((1,)), condition=condition)
         return cls(made, likelihood=likelihood, condition=condition, **kwargs)
 

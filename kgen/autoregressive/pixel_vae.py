@@ -146,7 +146,7 @@ class PixelVAE(
             num_maps: int >= 1, maps that a latent becomes.
             **kwargs: the class's other arguments.
         """
-        posterior = posterior or heads.DiagonalNormal()
+        posterior = checks.head("posterior", posterior, heads.DiagonalNormal())
         likelihood = check_likelihood(likelihood or heads.Categorical(256))
         image_shape = checks.image_shape(image_shape)
         latent_dim = checks.positive_integer("latent_dim", latent_dim)

@@ -110,7 +110,8 @@ class OnlineProbe(EvaluationLogger):
         return results
 
     def _look_for_collapse(self, name, rank, shape):
-        limit = min(self.min_rank, shape[1] / 2)
+        # The rank of few images is low without any collapse.
+        limit = min(self.min_rank, shape[0] / 2, shape[1] / 2)
         if rank["value"] >= limit:
             self._collapsed.discard(name)
             return

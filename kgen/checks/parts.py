@@ -34,6 +34,18 @@ def vector_network(role, value):
     return value
 
 
+def head(role, value, default):
+    """Return `value`, or `default` for None, or raise ValueError if it is no head."""
+    if value is None:
+        return default
+    if not hasattr(value, "params_size"):
+        raise ValueError(
+            f"{role} must be a head of kgen.heads, such as kgen.heads.{default!r}, received "
+            f"{value!r}."
+        )
+    return value
+
+
 def conditioned(role, value, given):
     """Raise ValueError unless a network takes x alone, or x and then its conditions.
 
@@ -146,6 +158,11 @@ def prior(value, latent_dim, shape):
 
 def terms(model, received):
     """Raise ValueError if an objective returned other terms than the model declares."""
+    if not isinstance(received, dict):
+        raise ValueError(
+            f"The objective of {type(model).__name__} must return a dict of terms, such as "
+            f"{{'loss': loss}}, received {type(received).__name__}."
+        )
     if "loss" not in received:
         raise ValueError(
             f"The objective of {type(model).__name__} must return a term named 'loss', "

@@ -171,6 +171,7 @@ class CPC(Projection, ObjectiveModel):
         Returns:
             float32 `(batch, embedding_dim)`.
         """
+        images = self.checked_examples(images)
         return tf.reduce_mean(self._vectors(images, training), axis=[1, 2])
 
     def project(self, images):
@@ -182,6 +183,7 @@ class CPC(Projection, ObjectiveModel):
         Returns:
             float32 `(batch, context's size)`.
         """
+        images = self.checked_examples(images)
         contexts = self.context(self._vectors(images, training=False), training=False)
         return normalized(tf.reduce_mean(tf.cast(contexts, tf.float32)[:, -1], axis=1))
 

@@ -36,7 +36,7 @@ def find_images(builder):
         )
     feature = features[chosen]
     _check_size(builder, chosen, feature)
-    if chosen != "point" and not _has_known_range(builder, feature):
+    if chosen != "point" and not has_known_range(builder, feature):
         raise ValueError(
             f"Expected images of uint8 or uint16, received feature '{chosen}' of dtype "
             f"{np.dtype(feature.np_dtype).name} in '{builder.name}', whose range is not known. "
@@ -118,7 +118,8 @@ def is_image(feature):
     )
 
 
-def _has_known_range(builder, feature):
+def has_known_range(builder, feature):
+    """Whether values that are no bytes lie in [0, 1]: then they are pixels."""
     if feature.np_dtype in (np.uint8, np.uint16):
         return True
     # A folder of float pictures, which its builder scaled.

@@ -12,6 +12,7 @@ from kgen.data.features import (
     decoded_bytes,
     find_feature,
     find_images,
+    has_known_range,
     is_image,
     require_labels,
 )
@@ -129,7 +130,8 @@ def load(
 
 
 def _column(builder, feature, levels):
-    if not is_image(feature):
+    is_picture = len(feature.shape or ()) == 3 and has_known_range(builder, feature)
+    if not (is_image(feature) or is_picture):
         return pipeline.Column()
     num_levels, max_value = pixel_levels(builder, feature)
     return pipeline.Column(

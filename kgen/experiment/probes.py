@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from kgen import callbacks, data, evaluation, optimizers, plots
+from kgen.experiment import steps
 
 FRACTIONS = (0.01, 0.1, 1.0)
 
@@ -98,10 +99,15 @@ def supervised(make_model, train, test, augmentation, config):
 
 
 def neighbour_index(model, images, labels, config):
-    """What is served: the model with `config.index_size` training images, as many per class."""
+    """What is served: the model with `config.index_size` training images, as many per class.
+
+    Pictures from a folder are answered with their files' names too.
+    """
     share = min(1.0, config.index_size / len(images))
     rows = evaluation.class_balanced_subset(labels, share, seed=config.seed)
-    return evaluation.NeighbourIndex(model, images[rows], labels=labels[rows])
+    names = steps.filenames(config, config.train_split)
+    names = None if names is None else names[rows]
+    return evaluation.NeighbourIndex(model, images[rows], labels=labels[rows], names=names)
 
 
 def tsne_scatter(model, images, labels, *, seed):

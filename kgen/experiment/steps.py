@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from kgen import callbacks, data, evaluation, serving
 from kgen.callbacks.chief import is_chief as is_chief
+from kgen.data.catalog import find_builder
 from kgen.experiment.flags import choose, fingerprint
 
 
@@ -128,6 +129,14 @@ def arrays(config, split):
     """All images and labels of a split, as two NumPy arrays."""
     images, labels = zip(*load(config, split, labels=True).as_numpy_iterator(), strict=True)
     return np.concatenate(images), np.concatenate(labels)
+
+
+def filenames(config, split):
+    """The names of a split's pictures, in the order of `arrays`, where they come from files."""
+    if "filename" not in find_builder(config.dataset, config.data_dir or None).info.features:
+        return None
+    names = load(config, split, features="filename").as_numpy_iterator()
+    return np.array([name.decode() for batch in names for name in batch])
 
 
 def classifier_features(config):

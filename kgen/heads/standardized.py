@@ -126,7 +126,7 @@ def on_any_scale(head, dim):
         head: head, or None for `kgen.heads.Normal()`.
         dim: int >= 1, size of the event's last axis.
     """
-    head = head or Normal()
+    head = checks.head("likelihood", head, Normal())
     if head.is_bounded or isinstance(head, StandardizingHead):
         return head
     return Standardized(head, dim)

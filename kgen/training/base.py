@@ -10,7 +10,12 @@ from kgen import checks, layers, specs
 from kgen.training import data
 from kgen.training.divergence import DivergenceGuard
 from kgen.training.hooks import Hooks
-from kgen.training.saving import SavedByArguments, check_arguments_are_kept, check_may_change
+from kgen.training.saving import (
+    SavedByArguments,
+    check_arguments_are_kept,
+    check_can_be_saved,
+    check_may_change,
+)
 
 
 class BaseModel(SavedByArguments, keras.Model):
@@ -63,6 +68,7 @@ class BaseModel(SavedByArguments, keras.Model):
 
     def __setattr__(self, name, value):
         check_may_change(self, name, value)
+        check_can_be_saved(self, name, value)
         super().__setattr__(name, value)
 
     @property
@@ -80,6 +86,7 @@ class BaseModel(SavedByArguments, keras.Model):
     # Compilation.
 
     def _compile(self, arguments, optimizers, *, jit_compile, steps_per_execution, run_eagerly):
+        data.check_scope(self)
         check_arguments_are_kept(self)
         _check_layers_are_built(self)
         self._compile_arguments = arguments
@@ -149,6 +156,18 @@ class BaseModel(SavedByArguments, keras.Model):
 
     def after_epoch(self, epoch):
         """Hook: called after each epoch of `fit`, before any other callback's `on_epoch_end`."""
+
+    def checked_examples(self, x):
+        """A batch that a verb is given, as a float32 tensor.
+
+        Raises:
+            ValueError: where its values are known and not those of `predict_spec`, such as pixels
+                in 0 .. 255, or images of another size.
+        """
+        x = tf.convert_to_tensor(x)
+        if tf.executing_eagerly():
+            specs.x_and_y(self.predict_spec)[0].of_means().check(x)
+        return tf.cast(x, tf.float32)
 
     def after_training(self):
         """Hook: called when `fit` ends."""

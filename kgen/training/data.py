@@ -104,6 +104,17 @@ def check_replicas(model, x, batch_size):
             )
 
 
+def check_scope(model):
+    """Raise ValueError for weights that were made outside the strategy's scope."""
+    made_in_scope = model.distribute_strategy.extended.variable_created_in_scope
+    outside = [v.path for v in model.variables if not made_in_scope(v.value)]
+    if outside:
+        raise ValueError(
+            f"{type(model).__name__} has weights that were made outside strategy.scope(), such as "
+            f"'{outside[0]}': make the model and its networks inside it."
+        )
+
+
 def check_class_weight(x, y, class_weight):
     """Raise ValueError for weights of classes where no label can be seen to come."""
     brings_labels = isinstance(x, (tf.data.Dataset, keras.utils.PyDataset, types.GeneratorType))

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import warnings
 
 import keras
 
@@ -130,6 +131,45 @@ def check_arguments_are_kept(model):
                 f"{type(model).__name__} does not keep its argument '{name}': it could be neither "
                 f"saved nor loaded. Write self.{name} = {name} in the constructor."
             )
+
+
+def check_can_be_saved(model, name, value):
+    """Raise ValueError for an argument that no file could hold: a lambda, a name in words."""
+    if name not in argument_names(type(model)):
+        return
+    if isinstance(value, str) and not isinstance(_default(type(model), name), str):
+        if name not in ("name", "dtype"):
+            raise ValueError(
+                f"{type(model).__name__}.{name} takes the object itself, not its name: received "
+                f"'{value}'. Heads are in kgen.heads, such as kgen.heads.Normal(); losses and "
+                "penalties are functions in kgen.losses."
+            )
+    if not callable(value) or isinstance(value, type) or hasattr(value, "get_config"):
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            config = keras.saving.serialize_keras_object(value)
+        if keras.saving.deserialize_keras_object(config) is value:
+            return
+    except (TypeError, ValueError, AttributeError):
+        pass
+    raise ValueError(
+        f"{type(model).__name__}.{name}: {getattr(value, '__name__', type(value).__name__)} could "
+        "not be read back from a saved model. Write it as a named function and register it, "
+        "@keras.saving.register_keras_serializable(package='my_project') above its def."
+    )
+
+
+@functools.cache
+def _default(cls, name):
+    """The default of a constructor's argument, or None."""
+    for parent in cls.__mro__:
+        if "__init__" in vars(parent):
+            parameters = inspect.signature(parent.__init__).parameters
+            if name in parameters and parameters[name].default is not inspect.Parameter.empty:
+                return parameters[name].default
+    return None
 
 
 def check_may_change(model, name, value):

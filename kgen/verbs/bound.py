@@ -33,7 +33,7 @@ class EvidenceBound(Conditioning):
         self, posterior, prior, *, beta, free_bits, kl_warmup_epochs, num_importance_samples
     ):
         """Check and keep what the bound is made of, and what follows from it."""
-        self.posterior = posterior or heads.DiagonalNormal()
+        self.posterior = checks.head("posterior", posterior, heads.DiagonalNormal())
         self.beta = beta
         self.free_bits = free_bits
         self.kl_warmup_epochs = checks.at_least("kl_warmup_epochs", kl_warmup_epochs, 0)
@@ -164,7 +164,7 @@ class EvidenceBound(Conditioning):
 
     def encode(self, images, *, condition=None):
         """The posterior's mean (its median where the mean is not known): `(batch, latent_dim)`."""
-        images = tf.convert_to_tensor(images)
+        images = self.checked_examples(images)
         batch = inputs(images, self._given(condition, images))
         posterior = self.posterior(self.encoder(batch, training=False))
         return heads.location(posterior)

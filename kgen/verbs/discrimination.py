@@ -1,7 +1,5 @@
 """The verb `discriminate`: how real an example looks."""
 
-import tensorflow as tf
-
 from kgen import specs
 from kgen.endpoints import Endpoint
 from kgen.losses.reconstruction import per_example
@@ -21,8 +19,7 @@ class Discrimination(Conditioning):
 
     def discriminate(self, images, *, condition=None):
         """The discriminator's logits of images: float32 `(batch,)`, higher for what looks real."""
-        # Keras takes no NumPy array beside a tensor.
-        images = tf.convert_to_tensor(images)
+        images = self.checked_examples(images)
         batch = inputs(images, self._given(condition, images))
         return per_example(self.discriminator(batch, training=False))
 

@@ -34,6 +34,7 @@ class Representation:
         Returns:
             float32 `(batch, embedding_dim)`.
         """
+        images = self.checked_examples(images)
         return tf.cast(self.encoder(images, training=training), tf.float32)
 
     def embed(self, images):

@@ -97,6 +97,7 @@ class Projected(Projection, Encoded):
         Returns:
             float32 `(batch, projection_dim)`.
         """
+        images = self.checked_examples(images)
         return normalized(self.projector(self.encoder(images, training=False), training=False))
 
 

@@ -26,7 +26,8 @@ class ImageFolder(FolderBuilder):
     Splits are top folders named train, val, test or the like (`folders.SPLITS`); without them all
     is `train`. Classes are the folders below; without them there are no labels. Pictures are read
     as a person sees them: upright, transparent parts on the background, the first one of several
-    in a file, with all levels of 16-bit and float files. Unlike `tfds.ImageFolder`, this decodes
+    in a file, with all levels of 16-bit and float files, colours of 8 bits in sRGB where a profile
+    says that they are not. Unlike `tfds.ImageFolder`, this decodes
     and resizes once, so that images of any sizes fill a batch and epochs read fast. Features:
     `image`, `label` if there are classes, `filename`, the path within the folder.
 
@@ -50,7 +51,7 @@ class ImageFolder(FolderBuilder):
             splits and classes are mixed, a file cannot be read, or an argument is out of range.
     """
 
-    VERSION = tfds.core.Version("2.0.0")
+    VERSION = tfds.core.Version("2.1.0")
 
     def __init__(
         self,

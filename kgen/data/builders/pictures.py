@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import functools
 import importlib.util
+import io
 import os
 
 import numpy as np
@@ -59,9 +60,27 @@ def _dtype_of(path, channels):
 
 def _is_deep_colour(file):
     """Whether it has several channels of 16 bits, of which Pillow would keep 8."""
+    if not file.mode.startswith("I") and _bits_that_pillow_drops(file) > 8:
+        return True
     raw = file.tile[0][3] if file.tile else ""
     raw = raw[0] if isinstance(raw, tuple) and raw else raw
     return isinstance(raw, str) and ";16" in raw and not file.mode.startswith("I")
+
+
+def _bits_that_pillow_drops(file):
+    """The bits per channel of a PPM or JPEG 2000, of which Pillow says 8 in its mode; else 0."""
+    if file.format == "PPM":
+        return int(file.tile[0][3][1]).bit_length() if isinstance(file.tile[0][3], tuple) else 0
+    if file.format != "JPEG2000":
+        return 0
+    place = file.fp.tell()
+    file.fp.seek(0)
+    head = file.fp.read(4096)
+    file.fp.seek(place)
+    # A box "ihdr" (height, width, channels, bits) in .jp2; the marker SIZ in a bare codestream.
+    box = head.find(b"ihdr")
+    bits = head[box + 14] if box >= 0 else head[42]
+    return 1 + (bits & 0x7F)
 
 
 def read(path, *, size, channels, background, value_range, dtype):
@@ -93,12 +112,14 @@ def read(path, *, size, channels, background, value_range, dtype):
                 raise ValueError(f"it has {values.shape[2]} channels, not {channels}")
         elif _is_deep_colour(file):
             values = _read_deep_colour(path, file)
+        elif file.mode == "I" and _is_unsigned(file):
+            values = np.asarray(ImageOps.exif_transpose(file)).view(np.uint32)[..., None]
         elif file.mode == "F" or file.mode.startswith("I"):
             values = np.asarray(ImageOps.exif_transpose(file))[..., None]
             if _is_negative(file):
                 values = np.iinfo(np.uint16).max - values
         else:
-            image = ImageOps.exif_transpose(file)
+            image = _in_srgb(ImageOps.exif_transpose(file))
             if value_range is None and dtype == np.uint8:
                 image = _on_background(image, channels, background)
                 image = ImageOps.fit(image, size[::-1], method=Image.Resampling.LANCZOS)
@@ -211,6 +232,43 @@ def _fit(values, size):
     return np.stack([np.asarray(fit(plane)) for plane in planes], axis=2)
 
 
+def _in_srgb(image):
+    """A colour picture of 8 bits in sRGB, which screens and models take it for.
+
+    Telephones store Display P3, cameras Adobe RGB: their profile says so.
+    """
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "RGBA", "CMYK"):
+        return image
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    transform = _to_srgb(profile, image.mode, mode)
+    if transform is None:
+        return image
+    from PIL import ImageCms
+
+    return ImageCms.applyTransform(image, transform)
+
+
+@functools.lru_cache(maxsize=64)
+def _to_srgb(profile, mode, new_mode):
+    """The transform of a profile, or None where it is sRGB already or cannot be read."""
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if mode != "CMYK" and "srgb" in ImageCms.getProfileDescription(source).lower():
+            return None
+        target = ImageCms.createProfile("sRGB")
+        return ImageCms.buildTransform(source, target, mode, new_mode)
+    except (ImageCms.PyCMSError, OSError):
+        return None
+
+
+def _is_unsigned(file):
+    """Whether a TIFF of 32-bit integers, which Pillow reads as signed ones, has unsigned ones."""
+    return file.format == "TIFF" and file.tag_v2.get(339, (1,))[0] == 1
+
+
 def _is_negative(file):
     """Whether 0 is white in a 16-bit grey TIFF, which Pillow does not look at."""
     is_tiff = file.format == "TIFF" and file.mode.startswith("I;16")
@@ -218,6 +276,10 @@ def _is_negative(file):
 
 
 def _read_deep_colour(path, file):
+    if file.format in ("PPM", "JPEG2000"):
+        raise ValueError(
+            f"of its 16 bits per channel Pillow keeps 8: convert {file.format} to PNG or TIFF"
+        )
     if file.format != "PNG":
         return _read_tiff(path)
     import tensorflow as tf
