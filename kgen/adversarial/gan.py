@@ -10,6 +10,7 @@ from kgen.adversarial.parts.generation import TwoNetworks
 from kgen.adversarial.parts.look_ahead import look_ahead
 from kgen.adversarial.parts.players import (
     check_players,
+    per_standardized_unit,
     warn_of_batch_normalization,
     warn_of_second_derivatives,
 )
@@ -150,7 +151,8 @@ class GAN(TwoNetworks, AdversarialModel):
         return lambda x: without_updates(self.discriminator, inputs(x, given), training)
 
     def _penalty(self, critic, x, fake, training):
-        return self.penalty(critic, x, fake, seed=self.noise_seed(training, salt=1))
+        penalty = per_standardized_unit(self.penalty, self.discriminator)
+        return penalty(critic, x, fake, seed=self.noise_seed(training, salt=1))
 
     def _with_consensus(self, terms, x, latents, given, training):
         if "consensus" not in self.terms:

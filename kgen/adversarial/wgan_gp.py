@@ -10,6 +10,7 @@ from kgen.adversarial.parts.generation import TwoNetworks
 from kgen.adversarial.parts.players import (
     batch_normalization,
     check_players,
+    per_standardized_unit,
     warn_of_second_derivatives,
 )
 from kgen.losses import adversarial as losses
@@ -90,7 +91,7 @@ class WGANGP(TwoNetworks, AdversarialModel):
         real_logits = self.discriminator(inputs(x, given), training=training)
         fake_logits = self.discriminator(inputs(fake, given), training=training)
         distance = losses.wasserstein_discriminator_loss(real_logits, fake_logits)
-        penalty = self.penalty(
+        penalty = per_standardized_unit(self.penalty, self.discriminator)(
             lambda images: without_updates(self.discriminator, inputs(images, given), training),
             x,
             fake,

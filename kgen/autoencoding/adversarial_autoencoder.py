@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from kgen import checks, heads, specs
+from kgen import checks, heads
 from kgen.losses.adversarial import (
     non_saturating_discriminator_loss,
     non_saturating_generator_loss,
@@ -11,8 +11,11 @@ from kgen.losses.adversarial import (
 from kgen.networks import (
     convolutional_decoder,
     convolutional_encoder,
+    dense_decoder,
     dense_discriminator,
+    dense_encoder,
     make_conditioned,
+    standardized,
 )
 from kgen.quantities import QUANTITIES
 from kgen.seeds import sample_rows
@@ -20,7 +23,6 @@ from kgen.training import AdversarialModel
 from kgen.training.hyperparameters import Hyperparameter
 from kgen.verbs import Interpolation, Reconstruction, Sampling, Scoring
 from kgen.verbs.conditioning import inputs
-from kgen.verbs.reconstruction import mean_image
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -75,9 +77,8 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Scoring, A
         self.decoder = checks.network("decoder", decoder)
         self.discriminator = checks.network("discriminator", discriminator)
         self.likelihood = checks.head("likelihood", likelihood, heads.Bernoulli())
-        self.image_shape = checks.image_shape(encoder.input_shape[1:])
-        images = specs.Images(self.image_shape, self.likelihood.required_levels)
-        self.data_spec = self._with_condition(images)
+        self.image_shape = checks.example_shape("encoder", encoder)
+        self.data_spec = self._with_condition(self.likelihood.spec(self.image_shape))
         self.latent_dim = encoder.output_shape[-1]
         self.prior = checks.prior(
             prior or heads.StandardNormal(self.latent_dim), self.latent_dim, self.image_shape
@@ -96,8 +97,9 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Scoring, A
 
     @property
     def sample_spec(self):
-        """The spec of what `sample` gives: means."""
-        return super().sample_spec.of_means()
+        """The spec of what `sample` gives: means of images, else draws."""
+        spec = super().sample_spec
+        return spec.of_means() if self._is_pixels() else spec
 
     @classmethod
     def for_images(
@@ -141,6 +143,44 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Scoring, A
             **kwargs,
         )
 
+    @classmethod
+    def for_vectors(
+        cls,
+        dim,
+        *,
+        latent_dim=8,
+        encoder=dense_encoder,
+        decoder=dense_decoder,
+        discriminator=dense_discriminator,
+        likelihood=None,
+        condition=None,
+        embedding_dim=16,
+        **kwargs,
+    ):
+        """An adversarial autoencoder of vectors `(dim,)` of any range, or of the rows of a table.
+
+        Encoder and likelihood standardize, and samples are drawn from p(x|z): see
+        `kgen.VAE.for_vectors`.
+
+        Args:
+            dim: int >= 1.
+            likelihood: head of vectors; `kgen.heads.Normal()` by default.
+            latent_dim, encoder, decoder, discriminator, condition, embedding_dim: as for
+                `for_images`.
+            **kwargs: the class's other arguments.
+        """
+        likelihood = heads.on_any_scale(likelihood, dim)
+        latent_dim = checks.positive_integer("latent_dim", latent_dim)
+        how = dict(condition=condition, embedding_dim=embedding_dim)
+        return cls(
+            standardized(encoder, dim, latent_dim, front=likelihood.input_layers()),
+            make_conditioned(decoder, latent_dim, (likelihood.params_size((dim,)),), **how),
+            discriminator(latent_dim),
+            likelihood=likelihood,
+            condition=condition,
+            **kwargs,
+        )
+
     @property
     def generator_variables(self):
         """The encoder's and the decoder's weights."""
@@ -175,13 +215,15 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Scoring, A
         return tf.cast(self.encoder(images, training=False), tf.float32)
 
     def decode(self, latents, *, condition=None):
-        """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
+        """The likelihood's mean, of codes of a table the likeliest: float32 `(batch, *shape)`,
+        images in [0, 1]."""
         latents = tf.convert_to_tensor(latents)
         batch = inputs(latents, self._given(condition, latents))
-        return mean_image(self.likelihood(self.decoder(batch, training=False)))
+        return self._typical(self.likelihood(self.decoder(batch, training=False)))
 
     def _sample_rows(self, seeds, *given):
-        return self.decode(self.sample_latents(seeds), **self._as_condition(given))
+        params = self.decoder(inputs(self.sample_latents(seeds), given), training=False)
+        return self._drawn(params, seeds)
 
     def sample_latents(self, seeds):
         """One latent of p(z) per row of `seeds`, int32 `(num_samples, 2)`."""

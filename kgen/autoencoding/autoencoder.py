@@ -3,13 +3,19 @@
 import keras
 import tensorflow as tf
 
-from kgen import checks, heads, specs
-from kgen.networks import convolutional_decoder, convolutional_encoder
+from kgen import checks, heads
+from kgen.autoencoding.parts.corruptions import check_corruption
+from kgen.networks import (
+    convolutional_decoder,
+    convolutional_encoder,
+    dense_decoder,
+    dense_encoder,
+    standardized,
+)
 from kgen.quantities import QUANTITIES
 from kgen.seeds import as_seed, fold_in
 from kgen.training import ObjectiveModel
 from kgen.verbs import Interpolation, Reconstruction, Scoring
-from kgen.verbs.reconstruction import mean_image
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -58,9 +64,10 @@ class Autoencoder(Reconstruction, Interpolation, Scoring, ObjectiveModel):
         self.walkback_steps = checks.positive_integer("walkback_steps", walkback_steps)
         if walkback_steps > 1 and corruption is None:
             raise ValueError("walkback_steps > 1 needs a corruption, received corruption=None.")
-        self.image_shape = checks.image_shape(encoder.input_shape[1:])
-        self.data_spec = specs.Images(self.image_shape, self.likelihood.required_levels)
+        self.image_shape = checks.example_shape("encoder", encoder)
+        self.data_spec = self.likelihood.spec(self.image_shape)
         self.target_spec = self.data_spec
+        check_corruption(corruption, self.data_spec)
         self.latent_dim = encoder.output_shape[-1]
         checks.decoder(decoder, self.latent_dim, self.image_shape, self.likelihood)
 
@@ -91,6 +98,36 @@ class Autoencoder(Reconstruction, Interpolation, Scoring, ObjectiveModel):
         params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))
         latent_dim = checks.positive_integer("latent_dim", latent_dim)
         networks = encoder(image_shape, latent_dim), decoder(latent_dim, params_shape)
+        return cls(*networks, likelihood=likelihood, **kwargs)
+
+    @classmethod
+    def for_vectors(
+        cls,
+        dim,
+        *,
+        latent_dim=8,
+        encoder=dense_encoder,
+        decoder=dense_decoder,
+        likelihood=None,
+        **kwargs,
+    ):
+        """An autoencoder of vectors `(dim,)` of any range, or of the rows of a table.
+
+        Encoder and likelihood standardize: see `kgen.VAE.for_vectors`. A corruption comes before
+        that, on the data's own scale.
+
+        Args:
+            dim: int >= 1.
+            likelihood: head of vectors; `kgen.heads.Normal()` by default.
+            latent_dim, encoder, decoder: as for `for_images`.
+            **kwargs: the class's other arguments.
+        """
+        likelihood = heads.on_any_scale(likelihood, dim)
+        latent_dim = checks.positive_integer("latent_dim", latent_dim)
+        networks = (
+            standardized(encoder, dim, latent_dim, front=likelihood.input_layers()),
+            decoder(latent_dim, (likelihood.params_size((dim,)),)),
+        )
         return cls(*networks, likelihood=likelihood, **kwargs)
 
     def objective(self, x, y=None, training=False):
@@ -124,24 +161,24 @@ class Autoencoder(Reconstruction, Interpolation, Scoring, ObjectiveModel):
         return tf.cast(self.encoder(images, training=False), tf.float32)
 
     def decode(self, latents):
-        """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
-        return mean_image(self.likelihood(self.decoder(latents, training=False)))
+        """The likelihood's mean: float32 `(batch, *shape)`, images in [0, 1]."""
+        return self._typical(self.likelihood(self.decoder(latents, training=False)))
 
     def walkback(self, start, *, num_steps=10, seed=None):
         """Walk the chain x~_t ~ C(. | x_t), x_{t+1} ~ p(. | x~_t) from given images.
 
         Args:
-            start: float32 images `(batch, height, width, channels)` in [0, 1].
+            start: float32 examples `(batch, *shape)`, images in [0, 1].
             num_steps: int >= 1.
             seed: int, or None for a fresh one.
 
         Returns:
-            float32 `(num_steps, batch, height, width, channels)`: the means of p(. | x~_t).
+            float32 `(num_steps, batch, *shape)`: the means of p(. | x~_t).
         """
         checks.positive_integer("num_steps", num_steps)
         seed, state, means = as_seed(seed), tf.convert_to_tensor(start, tf.float32), []
         for step in range(num_steps):
             likelihood = self._denoise(state, fold_in(seed, 2 * step))
             state = likelihood.sample(seed=fold_in(seed, 2 * step + 1))
-            means.append(mean_image(likelihood))
+            means.append(self._typical(likelihood))
         return tf.stack(means)

@@ -4,11 +4,17 @@ import keras
 import tensorflow as tf
 
 from kgen import checks, heads
-from kgen.networks import convolutional_decoder, convolutional_encoder, make_conditioned
+from kgen.networks import (
+    convolutional_decoder,
+    convolutional_encoder,
+    dense_decoder,
+    dense_encoder,
+    make_conditioned,
+    standardized,
+)
 from kgen.training import ObjectiveModel
 from kgen.verbs import EvidenceBound, Interpolation, Reconstruction, Sampling
 from kgen.verbs.conditioning import inputs
-from kgen.verbs.reconstruction import mean_image
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -87,8 +93,9 @@ class VAE(EvidenceBound, Sampling, Reconstruction, Interpolation, ObjectiveModel
 
     @property
     def sample_spec(self):
-        """The spec of what `sample` gives: means."""
-        return super().sample_spec.of_means()
+        """The spec of what `sample` gives: means of images, else draws."""
+        spec = super().sample_spec
+        return spec.of_means() if self._is_pixels() else spec
 
     @classmethod
     def for_images(
@@ -137,15 +144,67 @@ class VAE(EvidenceBound, Sampling, Reconstruction, Interpolation, ObjectiveModel
             **kwargs,
         )
 
+    @classmethod
+    def for_vectors(
+        cls,
+        dim,
+        *,
+        latent_dim=8,
+        encoder=dense_encoder,
+        decoder=dense_decoder,
+        posterior=None,
+        likelihood=None,
+        condition=None,
+        embedding_dim=16,
+        **kwargs,
+    ):
+        """A VAE of vectors `(dim,)` of any range, or of the rows of a table.
+
+        The encoder and the likelihood standardize: see `kgen.heads.Standardized`. Samples are drawn
+        from p(x|z), where images are its mean.
+
+            kgen.VAE.for_vectors(30)
+            kgen.VAE.for_vectors(3, likelihood=kgen.heads.Columns([("age", kgen.heads.Normal()),
+                ("sex", kgen.heads.Categorical(2)), ("smokes", kgen.heads.Bernoulli())]))
+
+        Args:
+            dim: int >= 1.
+            latent_dim: int >= 1.
+            encoder: function `(shape, output_dim) -> keras.Model` from `kgen.networks`.
+            decoder: function `(latent_dim, output_shape) -> keras.Model` from `kgen.networks`.
+            posterior: as for the class.
+            likelihood: head of vectors, `kgen.heads.Normal()` by default; `StudentT()`,
+                `Bernoulli()` for [0, 1], or `Columns` for a table.
+            condition: as for the class.
+            embedding_dim: as for `for_images`.
+            **kwargs: the class's other arguments.
+        """
+        posterior = posterior or heads.DiagonalNormal()
+        likelihood = heads.on_any_scale(likelihood, dim)
+        latent_dim = checks.positive_integer("latent_dim", latent_dim)
+        how = dict(condition=condition, embedding_dim=embedding_dim)
+        params_size = posterior.params_size((latent_dim,))
+        front = likelihood.input_layers()
+        return cls(
+            standardized(encoder, dim, params_size, front=front, **how),
+            make_conditioned(decoder, latent_dim, (likelihood.params_size((dim,)),), **how),
+            posterior=posterior,
+            likelihood=likelihood,
+            condition=condition,
+            **kwargs,
+        )
+
     def _log_likelihood(self, images, latents, *given, training=False):
         params = self.decoder(inputs(latents, given), training=training)
         return self.likelihood(params).log_prob(images)
 
     def _sample_rows(self, seeds, *given):
-        return self.decode(self.sample_latents(seeds), **self._as_condition(given))
+        params = self.decoder(inputs(self.sample_latents(seeds), given), training=False)
+        return self._drawn(params, seeds)
 
     def decode(self, latents, *, condition=None):
-        """The likelihood's mean: float32 images `(batch, height, width, channels)` in [0, 1]."""
+        """The likelihood's mean, of codes of a table the likeliest: float32 `(batch, *shape)`,
+        images in [0, 1]."""
         latents = tf.convert_to_tensor(latents)
         batch = inputs(latents, self._given(condition, latents))
-        return mean_image(self.likelihood(self.decoder(batch, training=False)))
+        return self._typical(self.likelihood(self.decoder(batch, training=False)))

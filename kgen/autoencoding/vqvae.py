@@ -6,12 +6,18 @@ import tensorflow as tf
 from kgen import checks, heads, specs
 from kgen.layers import VectorQuantizer
 from kgen.losses import variational as losses
-from kgen.networks import convolutional_feature_decoder, convolutional_feature_encoder
+from kgen.networks import (
+    convolutional_feature_decoder,
+    convolutional_feature_encoder,
+    dense_decoder,
+    dense_encoder,
+    reshaped,
+    standardized,
+)
 from kgen.quantities import QUANTITIES, Quantity
 from kgen.training import ObjectiveModel
 from kgen.training.hyperparameters import Hyperparameter
 from kgen.verbs import Decoding, Reconstruction, Scoring
-from kgen.verbs.reconstruction import mean_image
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -53,8 +59,8 @@ class VQVAE(Reconstruction, Decoding, Scoring, ObjectiveModel):
         self.quantizer = quantizer
         self.likelihood = checks.head("likelihood", likelihood, heads.Normal(scale=0.1))
         self.beta = beta
-        self.image_shape = checks.image_shape(encoder.input_shape[1:])
-        self.data_spec = specs.Images(self.image_shape, self.likelihood.required_levels)
+        self.image_shape = checks.example_shape("encoder", encoder)
+        self.data_spec = self.likelihood.spec(self.image_shape)
         self.code_shape = tuple(encoder.output_shape[1:-1])
         code_dim = (*self.code_shape, quantizer.code_dim)
         checks.output_shape("encoder", encoder, code_dim, "the quantizer's code_dim comes last")
@@ -89,6 +95,47 @@ class VQVAE(Reconstruction, Decoding, Scoring, ObjectiveModel):
         image_shape = checks.image_shape(image_shape)
         params_shape = (*image_shape[:-1], likelihood.params_size(image_shape))
         networks = encoder(image_shape, code_dim), decoder(code_dim, params_shape)
+        quantizer = VectorQuantizer(num_codes, code_dim)
+        return cls(*networks, quantizer, likelihood=likelihood, **kwargs)
+
+    @classmethod
+    def for_vectors(
+        cls,
+        dim,
+        *,
+        num_codes=128,
+        code_dim=16,
+        num_positions=4,
+        encoder=dense_encoder,
+        decoder=dense_decoder,
+        likelihood=None,
+        **kwargs,
+    ):
+        """A VQ-VAE of vectors `(dim,)` of any range, or of the rows of a table.
+
+        Encoder and likelihood standardize: see `kgen.VAE.for_vectors`.
+
+        Args:
+            dim: int >= 1.
+            num_codes: int, K.
+            code_dim: int, size of a code.
+            num_positions: int >= 1, codes per example.
+            encoder: function `(shape, output_dim) -> keras.Model` from `kgen.networks`; the
+                vectors that it gives are cut into `num_positions`.
+            decoder: function `(latent_dim, output_shape) -> keras.Model`, which takes them joined.
+            likelihood: head of vectors; `kgen.heads.Normal(scale=0.1)` by default, in units of the
+                standard deviations.
+            **kwargs: the class's other arguments.
+        """
+        likelihood = heads.on_any_scale(likelihood or heads.Normal(scale=0.1), dim)
+        checks.positive_integer("num_positions", num_positions)
+        codes = (num_positions, checks.positive_integer("code_dim", code_dim))
+        size = num_positions * code_dim
+        front = likelihood.input_layers()
+        networks = (
+            reshaped(standardized(encoder, dim, size, front=front), output_shape=codes),
+            reshaped(decoder(size, (likelihood.params_size((dim,)),)), input_shape=codes),
+        )
         quantizer = VectorQuantizer(num_codes, code_dim)
         return cls(*networks, quantizer, likelihood=likelihood, **kwargs)
 
@@ -136,4 +183,4 @@ class VQVAE(Reconstruction, Decoding, Scoring, ObjectiveModel):
     def decode(self, indices):
         """The likelihood's mean for codes `(batch, rows, columns)`: float32 images in [0, 1]."""
         params = self.decoder(self.quantizer.lookup(indices), training=False)
-        return mean_image(self.likelihood(params))
+        return self._typical(self.likelihood(params))

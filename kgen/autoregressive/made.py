@@ -4,8 +4,7 @@ import keras
 import tensorflow as tf
 
 from kgen import checks, heads, specs
-from kgen.autoregressive.parts.entries import check_network, fill_entries
-from kgen.autoregressive.parts.pixels import PixelByPixel
+from kgen.autoregressive.parts.entries import EntryByEntry, check_network
 from kgen.layers import MaskedConditionals
 from kgen.networks import made_network
 from kgen.networks.conditional import condition_vector
@@ -14,7 +13,7 @@ from kgen.verbs.conditioning import inputs
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class MADE(PixelByPixel, ObjectiveModel):
+class MADE(EntryByEntry, ObjectiveModel):
     """Masked autoencoder for distribution estimation (Germain et al. 2015).
 
         p_k(x) = prod_i p_k(x_i | the entries before i in the order of mask k)
@@ -22,7 +21,7 @@ class MADE(PixelByPixel, ObjectiveModel):
 
     K masks, and with `order_agnostic` as many orders, share one set of weights. An entry is one
     channel of one pixel; without other orders they come row by row, left to right, channel after
-    channel. A vector of n entries is an image of shape `(1, n, 1)`.
+    channel. Of a vector `(n,)`, for which `for_vectors` is, an entry is a number.
 
     `log_prob` and `evaluate` give the log of the mean of the K densities, which is a density: it
     sums to 1 over all images. Averaging the conditionals of different orders would give none. It
@@ -39,12 +38,13 @@ class MADE(PixelByPixel, ObjectiveModel):
     well, not with those given the known pixels.
 
     Args:
-        network: keras.Model from images `(batch, height, width, channels)`, or from the list of
-            them, the conditions and the int32 scalar index of a mask, to the parameters
-            `(batch, height, width, likelihood.params_size(image_shape))`; from
+        network: keras.Model from images `(batch, height, width, channels)` or vectors `(batch,
+            dim)`, or from the list of them, the conditions and the int32 scalar index of a mask, to
+            the parameters `(batch, height, width, likelihood.params_size(image_shape))`; from
             `kgen.networks.made_network`.
-        likelihood: head on levels; `kgen.heads.Bernoulli()` by default. With several channels,
-            Bernoulli or Categorical.
+        likelihood: head on levels, `kgen.heads.Bernoulli()` by default; with several channels,
+            Bernoulli or Categorical. For numbers of any range Normal or StudentT, in
+            `kgen.heads.Standardized` where the scale is not 1.
         condition: spec of what the network takes behind the images, or a tuple; None for nothing.
         **kwargs: `seed`, `name`, `dtype`.
 
@@ -95,6 +95,33 @@ class MADE(PixelByPixel, ObjectiveModel):
         made = network(image_shape, size, seed=seed, condition=condition)
         return cls(made, likelihood=likelihood, condition=condition, seed=seed, **kwargs)
 
+    @classmethod
+    def for_vectors(
+        cls,
+        dim,
+        *,
+        likelihood=None,
+        condition=None,
+        network=made_network,
+        seed=0,
+        **kwargs,
+    ):
+        """A MADE of vectors `(dim,)` of any range.
+
+            kgen.MADE.for_vectors(30, likelihood=kgen.heads.StudentT())
+
+        Args:
+            dim: int >= 1.
+            likelihood: head of one number, `kgen.heads.Normal()` by default, standardized as
+                `kgen.heads.Standardized` says.
+            condition, network, seed: as for `for_images`.
+            **kwargs: `name`, `dtype`.
+        """
+        size = (likelihood or heads.Normal()).params_size((1,))
+        made = network((dim,), size, seed=seed, condition=condition)
+        likelihood = heads.on_any_scale(likelihood, dim)
+        return cls(made, likelihood=likelihood, condition=condition, seed=seed, **kwargs)
+
     # Density.
 
     def _params(self, images, given=(), training=False):
@@ -107,9 +134,10 @@ class MADE(PixelByPixel, ObjectiveModel):
 
     def _log_prob_under(self, mask, images, given, training=False):
         params = self._params_under(mask, images, given, training)
-        return self.likelihood(params).log_prob(images)
+        return self._log_prob_of(params, images)
 
     def _log_prob(self, images, given=(), training=False):
+        images = self._standardized(images)
         if training or self.num_masks == 1:
             return self._log_prob_under(self._mask_of_step(), images, given, training)
         by_mask = tf.map_fn(
@@ -135,13 +163,12 @@ class MADE(PixelByPixel, ObjectiveModel):
             masks, uniforms = self._draw_masks(uniforms)
         if self.order_agnostic:
             order = self._known_first(tf.gather(layer.orders, masks), known)
-        return fill_entries(
+        return self._fill_entries(
             layer,
             images,
             known,
             uniforms,
             temperature,
-            likelihood=self.likelihood,
             state=layer.start(tf.shape(images)[0], masks, condition_vector(given, self.condition)),
             order=order,
         )
@@ -160,7 +187,8 @@ class MADE(PixelByPixel, ObjectiveModel):
 
     def _known_first(self, order, known):
         """Orders that begin with the known entries, otherwise as before: int32 `(batch, D)`."""
-        known = tf.repeat(tf.reshape(known, (tf.shape(known)[0], -1)), self.image_shape[-1], axis=1)
+        known = tf.reshape(known, (tf.shape(known)[0], -1))
+        known = tf.repeat(known, self._num_channels, axis=1)
         late = tf.logical_not(tf.gather(known, order, axis=1, batch_dims=1))
         size = order.shape[1]
         places = tf.argsort(tf.range(size) + size * tf.cast(late, tf.int32), axis=1)

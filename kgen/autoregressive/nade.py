@@ -4,8 +4,7 @@ import keras
 import tensorflow as tf
 
 from kgen import checks, heads
-from kgen.autoregressive.parts.entries import check_network, fill_entries
-from kgen.autoregressive.parts.pixels import PixelByPixel
+from kgen.autoregressive.parts.entries import EntryByEntry, check_network
 from kgen.layers import SharedConditionals
 from kgen.networks import nade_network
 from kgen.networks.conditional import condition_vector
@@ -14,25 +13,26 @@ from kgen.verbs.conditioning import inputs
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class NADE(PixelByPixel, ObjectiveModel):
+class NADE(EntryByEntry, ObjectiveModel):
     """Neural autoregressive distribution estimator (Larochelle & Murray 2011).
 
         p(x) = prod_d p(x_d | x_1 .. x_{d-1}),    p(x_d | ...) = likelihood(b_d + h_d V_d)
         h_d  = sigmoid(c + sum_{i<d} x_i W_i),    loss = -log p(x)
 
     The entries come row by row, left to right, channel after channel; an entry is one channel of
-    one pixel. A vector of n entries is an image of shape `(1, n, 1)`. A density and a sample both
-    cost O(D H) operations per image: the sum is a running one.
+    one pixel. Of a vector `(n,)`, for which `for_vectors` is, an entry is a number; with a density
+    for each this is RNADE (Uria et al. 2013) with one component and without its scaling of the
+    hidden units. A density and a sample both cost O(D H) operations per image: the sum is a running
+    one.
 
     `complete` draws a pixel given the pixels before it, known or drawn: the exact conditional
     p(unknown | known) if all known pixels come first (the upper rows), and not if some come later.
 
     Args:
-        network: keras.Model from images `(batch, height, width, channels)` to the parameters
-            `(batch, height, width, likelihood.params_size(image_shape))`; from
-            `kgen.networks.nade_network`.
-        likelihood: head on levels; `kgen.heads.Bernoulli()` by default. With several channels,
-            Bernoulli or Categorical.
+        network: keras.Model from images `(batch, height, width, channels)` or vectors `(batch,
+            dim)` to the parameters `(batch, height, width, likelihood.params_size(image_shape))`;
+            from `kgen.networks.nade_network`.
+        likelihood: as for `kgen.MADE`.
         condition: spec of what the network takes behind the images, or a tuple; None for nothing.
         **kwargs: `seed`, `name`, `dtype`.
 
@@ -72,17 +72,38 @@ class NADE(PixelByPixel, ObjectiveModel):
         made = network(image_shape, likelihood.params_size((1,)), condition=condition)
         return cls(made, likelihood=likelihood, condition=condition, **kwargs)
 
+    @classmethod
+    def for_vectors(cls, dim, *, likelihood=None, condition=None, network=nade_network, **kwargs):
+        """A NADE of vectors `(dim,)` of any range.
+
+            kgen.NADE.for_vectors(30)
+
+        Args:
+            dim: int >= 1.
+            likelihood: head of one number, `kgen.heads.Normal()` by default, standardized as
+                `kgen.heads.Standardized` says.
+            condition, network: as for `for_images`.
+            **kwargs: the class's other arguments.
+        """
+        size = (likelihood or heads.Normal()).params_size((1,))
+        made = network((dim,), size, condition=condition)
+        likelihood = heads.on_any_scale(likelihood, dim)
+        return cls(made, likelihood=likelihood, condition=condition, **kwargs)
+
     def _params(self, images, given=(), training=False):
         return self.network(inputs(images, given), training=training)
 
+    def _log_prob(self, images, given=(), training=False):
+        images = self._standardized(images)
+        return self._log_prob_of(self._params(images, given, training), images)
+
     def _fill(self, images, known, uniforms, temperature, *given):
         layer = next(part for part in self.network.layers if isinstance(part, SharedConditionals))
-        return fill_entries(
+        return self._fill_entries(
             layer,
             images,
             known,
             uniforms,
             temperature,
-            likelihood=self.likelihood,
             state=layer.start(tf.shape(images)[0], condition_vector(given, self.condition)),
         )

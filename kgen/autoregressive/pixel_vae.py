@@ -168,6 +168,9 @@ class PixelVAE(
 
     # What the mixins ask for.
 
+    def _example_spec(self):
+        return specs.Images(self.image_shape, self.num_levels)
+
     def _log_likelihood(self, images, latents, *, training=False):
         images = tf.cast(images, tf.float32)
         maps = self.decoder(latents, training=training)

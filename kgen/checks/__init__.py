@@ -17,6 +17,7 @@ from kgen.checks.arguments import seed as seed
 from kgen.checks.arguments import sizes as sizes
 from kgen.checks.parts import conditioned as conditioned
 from kgen.checks.parts import decoder as decoder
+from kgen.checks.parts import example_shape as example_shape
 from kgen.checks.parts import head as head
 from kgen.checks.parts import likelihood_network as likelihood_network
 from kgen.checks.parts import network as network

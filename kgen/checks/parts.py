@@ -80,6 +80,21 @@ def conditioned(role, value, given):
         )
 
 
+def example_shape(role, value):
+    """The shape of what a network takes first, without the batch: a tuple of ints.
+
+    Raises:
+        ValueError: if a size is open.
+    """
+    shape = tuple(value.inputs[0].shape[1:])
+    if not shape or None in shape:
+        raise ValueError(
+            f"{role} '{value.name}' takes examples of shape {shape}: give each size in its "
+            "keras.Input, (height, width, channels) of images, (dim,) of vectors."
+        )
+    return shape
+
+
 def takes_vectors(role, value, source):
     """Return `value`, or raise ValueError if it does not take the vectors that `source` gives."""
     received, given = network(role, value).input_shape, source.output_shape
@@ -126,7 +141,7 @@ def decoder(value, latent_dim, shape, likelihood):
             f"and the posterior make latents of shape {(latent_dim,)}."
         )
     expected = (*shape[:-1], likelihood.params_size(shape))
-    why = f"that is what {type(likelihood).__name__} needs for images of shape {tuple(shape)}"
+    why = f"that is what {type(likelihood).__name__} needs for values of shape {tuple(shape)}"
     output_shape("decoder", value, expected, why)
     warn_of_bounded_params("decoder", value, likelihood)
 
@@ -134,7 +149,7 @@ def decoder(value, latent_dim, shape, likelihood):
 def likelihood_network(role, value, shape, likelihood):
     """Raise ValueError if a network of images does not give a likelihood's parameters."""
     expected = (*shape[:-1], likelihood.params_size(shape))
-    why = f"that is what {likelihood!r} needs for images of shape {tuple(shape)}"
+    why = f"that is what {likelihood!r} needs for values of shape {tuple(shape)}"
     output_shape(role, value, expected, why)
     warn_of_bounded_params(role, value, likelihood)
 

@@ -32,8 +32,8 @@ def evidence_lower_bound(model, data, *, num_samples=1, seed=0):
         seed: int.
 
     Returns:
-        dict with `value` (nats per image), `standard_error`, `bits_per_dim`, `num_images`,
-        `protocol`.
+        dict with `value` (nats per example), `standard_error`, `bits_per_dim` of images and clips,
+        `num_images`, `protocol`.
 
     Reference: Kingma & Welling 2014, "Auto-Encoding Variational Bayes", eq. 2.
     """
@@ -120,12 +120,16 @@ def _summary(model, data, of_batch, protocol, seed):
         raise ValueError("The data set is empty: it gave no batch.")
     values = np.concatenate(values)
     mean = float(values.mean())
+    spec = specs.x_and_y(model.data_spec)[0]
+    is_pixels = isinstance(spec, (specs.Images, specs.Clips))
+    # Of numbers of any scale a density is no code length: it has a unit.
+    bits = {"bits_per_dim": float(bits_per_dim(mean, spec.shape))} if is_pixels else {}
     return dict(
         value=mean,
         standard_error=float(values.std() / math.sqrt(len(values))),
-        bits_per_dim=float(bits_per_dim(mean, model.image_shape)),
+        **bits,
         num_images=len(values),
-        protocol=f"{protocol}, {len(values)} images, nats per image, seed {seed}",
+        protocol=f"{protocol}, {len(values)} {spec.noun}, nats per example, seed {seed}",
     )
 
 

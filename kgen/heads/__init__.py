@@ -1,5 +1,6 @@
 """Parameter tensors -> TFP distributions: the bridge between Keras 3 and TFP."""
 
+from kgen.heads.columns import Columns as Columns
 from kgen.heads.flows import AutoregressiveFlowPrior as AutoregressiveFlowPrior
 from kgen.heads.flows import CouplingFlowPrior as CouplingFlowPrior
 from kgen.heads.flows import InverseAutoregressiveFlow as InverseAutoregressiveFlow
@@ -10,6 +11,7 @@ from kgen.heads.likelihoods import Categorical as Categorical
 from kgen.heads.likelihoods import ContinuousBernoulli as ContinuousBernoulli
 from kgen.heads.likelihoods import DiscretizedLogistic as DiscretizedLogistic
 from kgen.heads.likelihoods import Normal as Normal
+from kgen.heads.likelihoods import StudentT as StudentT
 from kgen.heads.mixtures import DiscretizedLogisticMixture as DiscretizedLogisticMixture
 from kgen.heads.posteriors import DiagonalLaplace as DiagonalLaplace
 from kgen.heads.posteriors import DiagonalLogistic as DiagonalLogistic
@@ -23,3 +25,5 @@ from kgen.heads.standard_priors import Prior as Prior
 from kgen.heads.standard_priors import StandardLogNormal as StandardLogNormal
 from kgen.heads.standard_priors import StandardNormal as StandardNormal
 from kgen.heads.standard_priors import UniformRelaxedOneHot as UniformRelaxedOneHot
+from kgen.heads.standardized import Standardized as Standardized
+from kgen.heads.standardized import on_any_scale as on_any_scale

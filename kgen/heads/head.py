@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from kgen import specs
 from kgen.heads.standard_priors import StandardNormal
 
 
@@ -14,7 +15,8 @@ class Head:
     A subclass sets `params_per_unit`, the number of parameters for one entry of the event's last
     axis, and overrides `distribution`, which receives float32 parameters of a size that fits.
 
-    Heads whose values are the levels k / (L - 1) of [0, 1] have `num_levels` L and
+    Heads whose values are the levels k / (L - 1) of [0, 1] have `num_levels` L. They and some
+    others have
 
         noise_size(event_size)
             How many uniforms the `event_size` channels of one pixel need.
@@ -26,7 +28,8 @@ class Head:
             `(batch, 1)` whose last axis is 1 and which broadcasts against `params`.
 
     `has_unbounded_params` says whether parameters may be any real numbers, and mean little in
-    [0, 1]: logits, raw scales. `required_levels` is the number of levels that values must lie on.
+    [0, 1]: logits, raw scales. `required_levels` is the number of levels that values must lie on,
+    `is_bounded` whether they lie in [0, 1].
 
     `couples_channels` says whether the channels of a pixel depend on one another, given the
     parameters. Where they do not, the parameters of C channels are C equal parts, one after the
@@ -36,6 +39,7 @@ class Head:
     params_per_unit = None
     couples_channels = False
     has_unbounded_params = True
+    is_bounded = False
 
     def __call__(self, params):
         """Returns the distribution, of batch shape `(batch,)`.
@@ -83,6 +87,16 @@ class Head:
     def required_levels(self):
         """`num_levels`, or None for a head under which values off the levels mean something."""
         return getattr(self, "num_levels", None)
+
+    def spec(self, event_shape):
+        """The spec of the values that this head is over: see `kgen.specs.of_shape`."""
+        return specs.of_shape(
+            event_shape, unit_interval=self.is_bounded, num_levels=self.required_levels
+        )
+
+    def input_layers(self):
+        """New layers that bring such values to the form that a network learns from: none."""
+        return []
 
     def default_prior(self, latent_dim):
         """Returns the prior for latents that this head makes as a posterior."""

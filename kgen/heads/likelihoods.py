@@ -1,8 +1,10 @@
-"""Heads for pixels: parameter tensors -> p(x | z) over images in [0, 1], channels last.
+"""Heads for data: parameter tensors -> p(x | z) over images, vectors, signals and volumes.
 
-Every distribution has `sample(seed=)`, `log_prob(x)` in nats per image and `mean()`. Heads on
-levels also draw from uniforms that the caller brings: see `Head`.
+Every distribution has `sample(seed=)`, `log_prob(x)` in nats per example and `mean()`. Heads on
+levels, `Normal` and `StudentT` also draw from uniforms that the caller brings: see `Head`.
 """
+
+import math
 
 import keras
 import tensorflow as tf
@@ -36,6 +38,7 @@ class Bernoulli(Head):
     """
 
     params_per_unit = 1
+    is_bounded = True
     num_levels = 2
     # Grey values give the cross-entropy.
     required_levels = None
@@ -69,6 +72,7 @@ class ContinuousBernoulli(Head):
     """
 
     params_per_unit = 1
+    is_bounded = True
 
     def distribution(self, params):
         """Returns continuous Bernoulli pixels with `params` as logits."""
@@ -77,15 +81,15 @@ class ContinuousBernoulli(Head):
 
 @keras.saving.register_keras_serializable(package="kgen")
 class Normal(Head):
-    """Independent normal pixels.
+    """Independent normal entries: pixels, or numbers of any range.
 
         loc = params                                            with a fixed scale
         loc, raw_scale = split(params, 2)                       with a learned one,
         scale = min_scale + softplus(raw_scale)
 
     Args:
-        scale: float > 0, the fixed standard deviation in units of the pixel range, or None to
-            learn one for each pixel and image.
+        scale: float > 0, the fixed standard deviation in the data's unit, the range of pixels for
+            images, or None to learn one for each entry and example.
         min_scale: float > 0. Bounds the density of pixels that are constant over the data, which
             would otherwise grow without limit.
 
@@ -109,16 +113,87 @@ class Normal(Head):
 
     def distribution(self, params):
         """Returns normal pixels."""
-        if self.scale is None:
-            loc, raw_scale = tf.split(params, 2, axis=-1)
-            scale = self.min_scale + tf.math.softplus(raw_scale)
-        else:
-            loc, scale = params, self.scale
-        return tfd.Independent(tfd.Normal(loc, scale), params.shape.rank - 1)
+        return tfd.Independent(tfd.Normal(*self._loc_and_scale(params)), params.shape.rank - 1)
+
+    def noise_size(self, event_size):
+        """Returns `event_size`: one uniform per entry."""
+        return event_size
+
+    def sample_from_uniforms(self, params, uniforms, temperature=1.0):
+        """Draws `loc + temperature * scale * ndtri(u)`, the normal's quantile. See `Head`."""
+        loc, scale = self._loc_and_scale(params)
+        return loc + temperature * scale * tf.math.ndtri(uniforms)
+
+    def _loc_and_scale(self, params):
+        if self.scale is not None:
+            return params, self.scale
+        loc, raw_scale = tf.split(params, 2, axis=-1)
+        return loc, self.min_scale + tf.math.softplus(raw_scale)
 
     def get_config(self):
         """Returns the constructor's arguments."""
         return {"scale": self.scale, "min_scale": self.min_scale}
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class StudentT(Head):
+    """Independent entries of heavy tails, whose outliers move the rest little.
+
+        p(x) = G((v + 1)/2) / (G(v/2) sqrt(pi v) s) (1 + ((x - loc) / s)^2 / v)^(-(v + 1)/2)
+        loc, raw_scale         = split(params, 2)                   with a fixed df v
+        loc, raw_scale, raw_df = split(params, 3)                   with a learned one,
+        s = min_scale + softplus(raw_scale),    v = 2 + softplus(raw_df)
+
+    G is the gamma function. The mean is loc.
+
+        kgen.VAE(encoder, decoder, likelihood=heads.StudentT())
+
+    Args:
+        df: float > 1, the degrees of freedom, or None to learn one for each entry and example.
+        min_scale: float > 0, which bounds the density of constant entries.
+
+    Reference: Takahashi et al. 2018, "Student-t Variational Autoencoder for Robust Density
+    Estimation", where v is softplus(raw_df); above 2 the variance is finite.
+    """
+
+    def __init__(self, df=None, *, min_scale=1e-3):
+        self.df = None if df is None else checks.positive_number("df", df)
+        if df is not None and df <= 1.0:
+            raise ValueError(f"df must be above 1, where there is a mean, received {df}.")
+        self.min_scale = checks.positive_number("min_scale", min_scale)
+
+    @property
+    def params_per_unit(self):
+        """2 with a fixed df, else 3."""
+        return 3 if self.df is None else 2
+
+    def distribution(self, params):
+        """Returns independent Student's t entries."""
+        return tfd.Independent(tfd.StudentT(*self._parts(params)), params.shape.rank - 1)
+
+    def noise_size(self, event_size):
+        """Returns `2 * event_size`: two uniforms per entry."""
+        return 2 * event_size
+
+    def sample_from_uniforms(self, params, uniforms, temperature=1.0):
+        """Draws `loc + temperature * s * sqrt(v (u^(-2 / v) - 1)) cos(2 pi w)`. See `Head`.
+
+        Reference: Bailey 1994, "Polar Generation of Random Variates with the t-Distribution".
+        """
+        df, loc, scale = self._parts(params)
+        radius, angle = tf.split(uniforms, 2, axis=-1)
+        # expm1: u^(-2 / v) is near 1 for large v.
+        length = tf.sqrt(df * tf.math.expm1(-2.0 / df * tf.math.log(radius)))
+        return loc + temperature * scale * length * tf.cos(2.0 * math.pi * angle)
+
+    def _parts(self, params):
+        loc, raw_scale, *raw_df = tf.split(params, self.params_per_unit, axis=-1)
+        df = 2.0 + tf.math.softplus(raw_df[0]) if raw_df else self.df
+        return df, loc, self.min_scale + tf.math.softplus(raw_scale)
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {"df": self.df, "min_scale": self.min_scale}
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -141,6 +216,7 @@ class DiscretizedLogistic(Head):
     """
 
     params_per_unit = 2
+    is_bounded = True
 
     def __init__(self, num_levels=256, *, min_scale=4e-4):
         self.num_levels = check_num_levels(num_levels)
@@ -187,6 +263,8 @@ class Categorical(Head):
     Reference:
         van den Oord, Kalchbrenner and Kavukcuoglu 2016, "Pixel Recurrent Neural Networks".
     """
+
+    is_bounded = True
 
     def __init__(self, num_levels=256):
         self.num_levels = check_num_levels(num_levels)

@@ -54,6 +54,7 @@ class DiscretizedLogisticMixture(Head):
     """
 
     couples_channels = True
+    is_bounded = True
 
     def __init__(self, num_levels=256, num_components=10, *, min_scale=4e-4):
         self.num_levels = check_num_levels(num_levels)

@@ -17,4 +17,8 @@ from kgen.layers.random_resized_crop import RandomResizedCrop as RandomResizedCr
 from kgen.layers.row_lstm import RowLSTM as RowLSTM
 from kgen.layers.shared_conditionals import SharedConditionals as SharedConditionals
 from kgen.layers.spectral_normalization import SpectralNormalization as SpectralNormalization
+from kgen.layers.standardization import OneHotColumns as OneHotColumns
+from kgen.layers.standardization import Standardization as Standardization
+from kgen.layers.standardization import adapt as adapt
+from kgen.layers.standardization import unadapted as unadapted
 from kgen.layers.vector_quantizer import VectorQuantizer as VectorQuantizer

@@ -47,7 +47,7 @@ def commitment(latents, codes):
     """`||z_e(x) - sg[e]||^2` summed over channels, averaged over positions.
 
     Args:
-        latents: float32 `(batch, height, width, dim)`, the encoder's outputs.
+        latents: float32 `(batch, *positions, dim)`, the encoder's outputs.
         codes: float32, the same shape, their nearest codebook vectors.
 
     Returns:
@@ -56,4 +56,4 @@ def commitment(latents, codes):
     Reference: van den Oord et al. 2017, "Neural Discrete Representation Learning", eq. 3.
     """
     squares = tf.reduce_sum(tf.square(latents - tf.stop_gradient(codes)), axis=-1)
-    return tf.reduce_mean(squares, axis=(1, 2))
+    return tf.reduce_mean(squares, axis=list(range(1, squares.shape.rank)))

@@ -35,3 +35,6 @@ from kgen.networks.residual import residual_decoder as residual_decoder
 from kgen.networks.residual import residual_encoder as residual_encoder
 from kgen.networks.residual_gan import residual_discriminator as residual_discriminator
 from kgen.networks.residual_gan import residual_generator as residual_generator
+from kgen.networks.standardized import on_the_data_scale as on_the_data_scale
+from kgen.networks.standardized import reshaped as reshaped
+from kgen.networks.standardized import standardized as standardized

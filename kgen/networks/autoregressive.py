@@ -91,10 +91,11 @@ def made_network(
 ):
     """The network of `kgen.MADE`: the parameters of each entry, given the entries before it.
 
-    An entry is one channel of one pixel. See `kgen.layers.MaskedConditionals` for the masks.
+    An entry is one channel of one pixel, or of a vector one number. See
+    `kgen.layers.MaskedConditionals` for the masks.
 
     Args:
-        image_shape: `(height, width, channels)`.
+        image_shape: `(height, width, channels)`, `(dim,)`, or another shape of examples.
         params_per_entry: int >= 1, such as `likelihood.params_size((1,))`.
         hidden_units: sizes of the hidden layers, first to last; at least one.
         num_masks: int >= 1.
@@ -105,9 +106,9 @@ def made_network(
             network without.
 
     Returns:
-        keras.Model from float32 `(batch, *image_shape)` in [0, 1], or from the list of it, the
-        conditions and, with several masks, the int32 scalar index of a mask, to float32
-        `(batch, height, width, channels * params_per_entry)`, channel after channel.
+        keras.Model from float32 `(batch, *image_shape)`, or from the list of it, the conditions
+        and, with several masks, the int32 scalar index of a mask, to float32 `(batch,
+        *image_shape[:-1], channels * params_per_entry)`, channel after channel.
 
     Raises:
         ValueError: for a size below its minimum, or `order_agnostic` with a single mask.
@@ -132,17 +133,18 @@ def made_network(
 def nade_network(image_shape, params_per_entry=1, *, hidden_units=500, condition=None):
     """The network of `kgen.NADE`: the parameters of each entry, given the entries before it.
 
-    An entry is one channel of one pixel. See `kgen.layers.SharedConditionals`.
+    An entry is one channel of one pixel, or of a vector one number. See
+    `kgen.layers.SharedConditionals`.
 
     Args:
-        image_shape: `(height, width, channels)`.
+        image_shape: `(height, width, channels)`, `(dim,)`, or another shape of examples.
         params_per_entry: int >= 1, such as `likelihood.params_size((1,))`.
         hidden_units: int >= 1.
         condition: as for `made_network`.
 
     Returns:
-        keras.Model from float32 `(batch, *image_shape)` in [0, 1], or from the list of it and the
-        conditions, to float32 `(batch, height, width, channels * params_per_entry)`, channel after
+        keras.Model from float32 `(batch, *image_shape)`, or from the list of it and the conditions,
+        to float32 `(batch, *image_shape[:-1], channels * params_per_entry)`, channel after
         channel.
 
     Raises:
@@ -157,7 +159,9 @@ def nade_network(image_shape, params_per_entry=1, *, hidden_units=500, condition
 
 def _image_network(image_shape, layer, condition, name, masks=None):
     """A layer on the entries of images, row by row, left to right, channel after channel."""
-    *sides, channels = checks.image_shape(image_shape)
+    sides = tuple(image_shape)
+    names = ("depth", "height", "width", "channels")[-len(sides) :]
+    *sides, channels = checks.sizes("image_shape", sides, names)
     images = keras.Input((*sides, channels), dtype="float32", name="images")
     given, masks = condition_inputs(condition), masks or {}
     context = {"context": condition_vector(given, condition)} if given else {}

@@ -1,4 +1,4 @@
-"""Fully connected networks for vectors and for images of any shape."""
+"""Fully connected networks for vectors, signals, images and volumes of any shape."""
 
 import math
 
@@ -11,18 +11,19 @@ from kgen.networks.normalization import normalized, spectrally_normalized
 
 
 def dense_encoder(image_shape, output_dim, *, hidden_units=(512, 256), activation="relu"):
-    """A multilayer perceptron from images to vectors.
+    """A multilayer perceptron from vectors, signals, images or volumes to vectors.
 
     Args:
-        image_shape: `(height, width, channels)`.
+        image_shape: shape of an example: `(height, width, channels)`, `(dim,)`, `(length,
+            channels)` or `(depth, height, width, channels)`.
         output_dim: int, size of the output, such as `posterior.params_size((latent_dim,))`.
         hidden_units: sizes of the hidden layers, first to last.
         activation: their activation.
 
     Returns:
-        keras.Model from float32 `(batch, *image_shape)` in [0, 1] to float32 `(batch, output_dim)`.
+        keras.Model from float32 `(batch, *image_shape)` to float32 `(batch, output_dim)`.
     """
-    image_shape = checks.image_shape(image_shape)
+    image_shape = _example_shape("image_shape", image_shape)
     checks.positive_integer("output_dim", output_dim)
     inputs = keras.Input(image_shape)
     x = layers.Flatten()(inputs)
@@ -33,19 +34,19 @@ def dense_encoder(image_shape, output_dim, *, hidden_units=(512, 256), activatio
 
 
 def dense_decoder(latent_dim, output_shape, *, hidden_units=(256, 512), activation="relu"):
-    """A multilayer perceptron from vectors to image-shaped parameters.
+    """A multilayer perceptron from vectors to parameters in the shape of examples.
 
     Args:
         latent_dim: int, size of the input vector.
-        output_shape: `(height, width, channels)`; its last axis is the likelihood's
-            `params_size(image_shape)`.
+        output_shape: that of an example, as for `dense_encoder`, with the likelihood's
+            `params_size(image_shape)` as its last axis.
         hidden_units: sizes of the hidden layers, first to last.
         activation: their activation.
 
     Returns:
         keras.Model from float32 `(batch, latent_dim)` to float32 `(batch, *output_shape)`.
     """
-    output_shape = checks.image_shape(output_shape)
+    output_shape = _example_shape("output_shape", output_shape)
     inputs = keras.Input((checks.positive_integer("latent_dim", latent_dim),))
     x = inputs
     for units in hidden_units:
@@ -58,12 +59,13 @@ def dense_decoder(latent_dim, output_shape, *, hidden_units=(256, 512), activati
 def dense_generator(
     latent_dim, output_shape, *, hidden_units=(256, 256), normalization=None, activation="relu"
 ):
-    """A multilayer perceptron from latents to points or images.
+    """A multilayer perceptron from latents to vectors, signals, images or volumes.
 
     Args:
         latent_dim: int, size of the input vector.
-        output_shape: `(dim,)` for vectors, which are unbounded, or `(height, width, channels)` for
-            images, which a sigmoid keeps in [0, 1].
+        output_shape: `(dim,)` or `(length, channels)` for vectors and signals, which are unbounded;
+            `(height, width, channels)` or `(depth, height, width, channels)` for images and
+            volumes, which a sigmoid keeps in [0, 1].
         hidden_units: sizes of the hidden layers, first to last.
         normalization: "batch", "layer" or None, of the hidden layers.
         activation: their activation.
@@ -74,13 +76,13 @@ def dense_generator(
     Raises:
         ValueError: for sizes below 1 or an unknown normalization.
     """
-    output_shape = _vector_or_image_shape("output_shape", output_shape)
+    output_shape = _example_shape("output_shape", output_shape)
     inputs = keras.Input((checks.positive_integer("latent_dim", latent_dim),))
     x = inputs
     for units in hidden_units:
         x = layers.Dense(units, use_bias=normalization != "batch")(x)
         x = layers.Activation(activation)(normalized(x, normalization))
-    squash = None if len(output_shape) == 1 else "sigmoid"
+    squash = "sigmoid" if len(output_shape) > 2 else None
     x = layers.Dense(math.prod(output_shape), activation=squash, dtype="float32")(x)
     outputs = layers.Reshape(output_shape, dtype="float32")(x)
     return keras.Model(inputs, outputs, name="generator")
@@ -95,13 +97,13 @@ def dense_discriminator(
     activation="leaky_relu",
     spectral_normalization=False,
 ):
-    """A multilayer perceptron from vectors or images to one logit.
+    """A multilayer perceptron from vectors, signals, images or volumes to one logit.
 
-    Images are mapped to 2 x - 1 first; vectors are taken as they are.
+    Images and volumes are mapped to 2 x - 1 first; vectors and signals are taken as they are.
 
     Args:
-        input_shape: int or `(dim,)` for vectors, or `(height, width, channels)` for images in
-            [0, 1].
+        input_shape: int or `(dim,)` for vectors; `(length, channels)` for signals; `(height, width,
+            channels)` or `(depth, height, width, channels)` for images and volumes in [0, 1].
         output_dim: int, size of the output: 1 for a logit, more for features.
         hidden_units: sizes of the hidden layers.
         normalization: "batch", "layer" or None, of the hidden layers.
@@ -116,12 +118,14 @@ def dense_discriminator(
     """
     if isinstance(input_shape, (int, np.integer)):
         input_shape = (input_shape,)
-    input_shape = _vector_or_image_shape("input_shape", input_shape)
+    input_shape = _example_shape("input_shape", input_shape)
     checks.positive_integer("output_dim", output_dim)
     inputs = keras.Input(input_shape)
     x = inputs
-    if len(input_shape) == 3:
-        x = layers.Flatten()(layers.Rescaling(2.0, offset=-1.0)(x))
+    if len(input_shape) > 2:
+        x = layers.Rescaling(2.0, offset=-1.0)(x)
+    if len(input_shape) > 1:
+        x = layers.Flatten()(x)
     for units in hidden_units:
         dense = layers.Dense(units, use_bias=normalization != "batch")
         x = normalized(spectrally_normalized(dense, spectral_normalization)(x), normalization)
@@ -131,11 +135,12 @@ def dense_discriminator(
     return keras.Model(inputs, outputs, name="discriminator")
 
 
-def _vector_or_image_shape(name, shape):
+def _example_shape(name, shape):
     shape = tuple(shape)
-    if len(shape) not in (1, 3):
+    if not 1 <= len(shape) <= 4:
         raise ValueError(
-            f"{name} must be (dim,) for vectors or (height, width, channels) for images, received "
+            f"{name} must be (dim,) for vectors, (length, channels) for signals, (height, width, "
+            f"channels) for images or (depth, height, width, channels) for volumes, received "
             f"{shape}."
         )
     return tuple(checks.positive_integer(f"each side of {name}", side) for side in shape)

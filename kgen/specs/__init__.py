@@ -16,6 +16,7 @@ from kgen.specs.kinds import Clips as Clips
 from kgen.specs.kinds import Images as Images
 from kgen.specs.kinds import Labels as Labels
 from kgen.specs.kinds import Points as Points
+from kgen.specs.kinds import Rows as Rows
 from kgen.specs.kinds import Signals as Signals
 from kgen.specs.kinds import Tokens as Tokens
 from kgen.specs.kinds import Waveforms as Waveforms

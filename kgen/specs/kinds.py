@@ -40,9 +40,7 @@ class Images(Spec):
 
     def example(self, count, seed=0):
         """Images of the levels, or of black and white pixels, which lie on the levels of all."""
-        levels = self.num_levels or 2
-        draws = np.random.default_rng(seed).integers(0, levels, size=self._size(count))
-        return (draws / (levels - 1)).astype("float32")
+        return _on_levels(self, count, seed)
 
     def of_means(self):
         """Images of any intensities."""
@@ -57,42 +55,87 @@ class Images(Spec):
 @register
 @dataclasses.dataclass(frozen=True)
 class Clips(Spec):
-    """Float32 video in [0, 1].
+    """Float32 video in [0, 1], or volumes, whose depth is in the place of the frames.
 
     Args:
         shape: `(frames, height, width, channels)`.
+        num_levels: int, L, where pixels lie on the levels k / (L - 1); or None.
     """
 
     shape: tuple
+    num_levels: int | None = None
     noun = "clips"
 
     def __post_init__(self):
+        if self.num_levels is not None:
+            checks.integer_at_least("num_levels", self.num_levels, 2)
         self._set(
             shape=checks.sizes("shape", self.shape, ("frames", "height", "width", "channels"))
         )
 
     def _check(self, batch):
         checks.images(batch, self.shape, "clips")
+        if self.num_levels:
+            checks.levels(batch, self.num_levels)
 
     def example(self, count, seed=0):
-        """Clips of black and white pixels."""
-        draws = np.random.default_rng(seed).integers(0, 2, size=self._size(count))
-        return draws.astype("float32")
+        """Clips of the levels, or of black and white pixels."""
+        return _on_levels(self, count, seed)
+
+    def of_means(self):
+        """Clips of any intensities."""
+        return Clips(self.shape)
 
     def quantity(self):
         """Intensities in [0, 1]."""
-        return Quantity("pixels of frames, channels last: 0 is black, 1 full intensity", **SHARE)
+        meaning = "pixels of frames, channels last: 0 is black, 1 full intensity"
+        return Quantity(meaning, **SHARE, num_levels=self.num_levels)
 
 
 class _Numbers(Spec):
-    """Float32 numbers of any finite range."""
+    """Float32 numbers, of any finite range unless `unit_interval` or `num_levels` says another."""
+
+    unit_interval, num_levels = False, None
 
     def _check(self, batch):
-        checks.numbers(batch, self.shape, self.noun)
+        if not self.is_bounded:
+            return checks.numbers(batch, self.shape, self.noun)
+        try:
+            checks.numbers(batch, self.shape, self.noun, low=0.0, high=1.0)
+        except ValueError as error:
+            hint = " A model of another range has a head such as kgen.heads.Normal()."
+            raise ValueError(f"{error}{hint if 'values from' in str(error) else ''}") from None
+        if self.num_levels:
+            checks.levels(batch, self.num_levels)
 
     def example(self, count, seed=0):
-        """Standard normal numbers."""
+        """Standard normal numbers; where they lie in [0, 1], its ends or the levels."""
+        if self.is_bounded:
+            return _on_levels(self, count, seed)
         return np.random.default_rng(seed).normal(size=self._size(count)).astype("float32")
+
+    def of_means(self):
+        """Numbers between the levels."""
+        if self.num_levels is None:
+            return self
+        return dataclasses.replace(self, num_levels=None, unit_interval=True)
+
+    @property
+    def is_bounded(self):
+        """Whether they lie in [0, 1]."""
+        return self.unit_interval or self.num_levels is not None
+
+    def _quantity(self, meaning):
+        if not self.is_bounded:
+            return Quantity(f"{meaning}, on the scale of the training data")
+        return Quantity(meaning, **SHARE, num_levels=self.num_levels)
+
+
+def _on_levels(spec, count, seed):
+    """The levels of a spec, or 0 and 1, which lie on the levels of all."""
+    levels = spec.num_levels or 2
+    draws = np.random.default_rng(seed).integers(0, levels, size=spec._size(count))
+    return (draws / (levels - 1)).astype("float32")
 
 
 @register
@@ -102,13 +145,19 @@ class Points(_Numbers):
 
     Args:
         dim: int >= 1.
+        unit_interval: bool, whether the numbers lie in [0, 1].
+        num_levels: int, L, where they lie on the levels k / (L - 1); or None.
     """
 
     dim: int
+    unit_interval: bool = False
+    num_levels: int | None = None
     noun = "points"
 
     def __post_init__(self):
         checks.positive_integer("dim", self.dim)
+        if self.num_levels is not None:
+            checks.integer_at_least("num_levels", self.num_levels, 2)
 
     @property
     def shape(self):
@@ -117,7 +166,63 @@ class Points(_Numbers):
 
     def quantity(self):
         """Numbers on the data's own scale."""
-        return Quantity("coordinates of points, on the scale of the training data")
+        return self._quantity("coordinates of points")
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Rows(Spec):
+    """Float32 rows of a table: numbers of any finite range, and integer codes of categories.
+
+    NaN stands for a value that is not known.
+
+    Args:
+        columns: a pair (name, num_categories) per column: codes are 0 .. num_categories - 1; None
+            for numbers.
+    """
+
+    columns: tuple
+    noun = "rows"
+
+    def __post_init__(self):
+        self._set(columns=tuple((str(name), count) for name, count in self.columns))
+        for name, count in self.columns:
+            if count is not None:
+                checks.integer_at_least(f"num_categories of column '{name}'", count, 2)
+
+    @property
+    def shape(self):
+        """`(num_columns,)`."""
+        return (len(self.columns),)
+
+    def _check(self, batch):
+        checks.numbers(np.where(np.isnan(batch), 0.0, batch), self.shape, "rows")
+        for (name, count), values in zip(self.columns, np.asarray(batch).T, strict=True):
+            values = values[~np.isnan(values)]
+            wrong = values[(values < 0) | (values >= count) | (values % 1 != 0)] if count else ()
+            if len(wrong):
+                raise ValueError(
+                    f"Column '{name}' holds integer codes 0 .. {count - 1}, received {wrong[0]:g}."
+                )
+
+    def example(self, count, seed=0):
+        """Standard normal numbers and uniform codes."""
+        random = np.random.default_rng(seed)
+        draws = random.normal(size=self._size(count))
+        for index, (_, categories) in enumerate(self.columns):
+            if categories is not None:
+                draws[:, index] = random.integers(0, categories, size=count)
+        return draws.astype("float32")
+
+    def quantity(self):
+        """The columns' names and ranges."""
+        columns = ", ".join(
+            name if count is None else f"{name} (0 .. {count - 1})" for name, count in self.columns
+        )
+        return Quantity(f"the columns {columns}; NaN is not known")
+
+    def __str__(self):
+        return f"rows of {len(self.columns)} columns"
 
 
 @register
@@ -128,15 +233,21 @@ class Signals(_Numbers):
     Args:
         length: int >= 1.
         channels: int >= 1.
+        unit_interval: bool, whether the numbers lie in [0, 1].
+        num_levels: int, L, where they lie on the levels k / (L - 1); or None.
     """
 
     length: int
     channels: int = 1
+    unit_interval: bool = False
+    num_levels: int | None = None
     noun = "signals"
 
     def __post_init__(self):
         checks.positive_integer("length", self.length)
         checks.positive_integer("channels", self.channels)
+        if self.num_levels is not None:
+            checks.integer_at_least("num_levels", self.num_levels, 2)
 
     @property
     def shape(self):
@@ -145,7 +256,7 @@ class Signals(_Numbers):
 
     def quantity(self):
         """Numbers on the data's own scale."""
-        return Quantity("values of a signal over time, on the scale of the training data")
+        return self._quantity("values of a signal over time")
 
 
 @register

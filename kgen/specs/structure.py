@@ -3,20 +3,26 @@
 from kgen.specs.kinds import Attributes, Clips, Images, Labels, Points, Signals
 
 
-def of_shape(shape):
+def of_shape(shape, *, unit_interval=False, num_levels=None):
     """The spec of what a network takes or makes, by its shape without the batch.
 
-    A GAN that is built from networks learns here what it generates: images of rank 3, clips of
-    rank 4, signals of rank 2, points of rank 1.
+    A model that is built from networks learns here what it takes or generates: images of rank 3,
+    clips or volumes of rank 4, signals of rank 2, points of rank 1.
+
+    Args:
+        shape: without the batch.
+        unit_interval: bool, whether points and signals lie in [0, 1], as images and clips do.
+        num_levels: int or None, on how many levels of [0, 1] values lie.
 
     Raises:
-        ValueError: for another rank.
+        ValueError: for another rank, or a size below 1.
     """
     shape = tuple(shape)
     if len(shape) in (1, 2):
-        return (Points if len(shape) == 1 else Signals)(*shape)
+        of_numbers = dict(unit_interval=unit_interval, num_levels=num_levels)
+        return (Points if len(shape) == 1 else Signals)(*shape, **of_numbers)
     if len(shape) in (3, 4):
-        return (Images if len(shape) == 3 else Clips)(shape)
+        return (Images if len(shape) == 3 else Clips)(shape, num_levels)
     raise ValueError(
         "Expected images (height, width, channels), clips (frames, height, width, channels), "
         f"signals (length, channels) or points (dim,), received shape {shape}."

@@ -6,7 +6,7 @@ import weakref
 import keras
 import tensorflow as tf
 
-from kgen import checks, specs
+from kgen import checks, layers, specs
 from kgen.training import data
 from kgen.training.divergence import DivergenceGuard
 from kgen.training.hooks import Hooks
@@ -38,6 +38,9 @@ class BaseModel(SavedByArguments, keras.Model):
 
     def __init__(self, *, seed=0, **kwargs):
         super().__init__(**kwargs)
+        # `predict` computes what the verbs do: a model's inputs stay as they are, its networks
+        # have policies of their own.
+        self.autocast = False
         self.seed = checks.seed(seed)
         self.steps = self.add_weight(
             name="steps",
@@ -134,11 +137,13 @@ class BaseModel(SavedByArguments, keras.Model):
     def start(self, batch):
         """Call `before_training`, unless this model has started: on more data than a batch.
 
-        `fit` does it with its first batch.
+        `fit` does it with its first batch. `kgen.layers.Standardization` in the model's parts,
+        where they have seen no data, take their means from here, in `fit` from more than a batch.
 
         Args:
             batch: `(x, y)` as NumPy arrays, y None where there is none.
         """
+        layers.adapt(self, batch[0])
         if self._started is not None and not int(self._started.numpy()):
             self.before_training(batch)
             self._started.assign(1)
@@ -288,7 +293,9 @@ class BaseModel(SavedByArguments, keras.Model):
         data.check_class_weight(x, y, kwargs.get("class_weight"))
         if given is not None:
             kwargs["sample_weight"] = given = data.as_array(given)
+        wants_examples = bool(layers.unadapted(self))
         wants_batch = self._started is not None and not int(self._started.numpy())
+        wants_batch |= wants_examples
         batch = None
         if wants_batch or not isinstance(x, tf.data.Dataset) or self._last_data() is not x:
             batch, x = data.first_batch(self, x, y, batch_size=batch_size)
@@ -307,7 +314,8 @@ class BaseModel(SavedByArguments, keras.Model):
         callbacks = kwargs.pop("callbacks", None) or []
         if isinstance(callbacks, keras.callbacks.CallbackList):
             raise TypeError("fit adds callbacks of its own: give a list, not a CallbackList.")
-        hooks = Hooks(batch if wants_batch else None)
+        examples = data.examples(x, batch) if wants_examples else None
+        hooks = Hooks(batch if wants_batch else None, examples)
         callbacks = [hooks, DivergenceGuard(), *_as_list(callbacks)]
         if isinstance(x, (tf.data.Dataset, types.GeneratorType)):
             # Keras warns that it leaves their order alone, even where nobody asked.

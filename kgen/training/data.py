@@ -60,6 +60,29 @@ def first_batch(model, x, y, *, batch_size=None, training=True):
     return check(model, *seen, batch_size=batch_size, is_batch=is_batch, training=training), x
 
 
+def examples(x, batch, *, count=10_000):
+    """Enough of the x of `fit` for means and variances: all of arrays, batches of a data set.
+
+    Args:
+        x: what `fit` received, a generator in the form that `first_batch` gave it.
+        batch: its first batch, `(x, y)`, or None.
+        count: int, so many rows of a data set are enough.
+
+    Returns:
+        the structure of x, as arrays; or None.
+    """
+    if not isinstance(x, tf.data.Dataset):
+        is_arrays = not isinstance(x, (keras.utils.PyDataset, types.GeneratorType))
+        return x if is_arrays and batch is not None else batch and batch[0]
+    parts, rows = [], 0
+    for element in x:
+        parts.append(keras.tree.map_structure(np.asarray, unpack(element)[0]))
+        rows += len(keras.tree.flatten(parts[-1])[0])
+        if rows >= count:
+            break
+    return keras.tree.map_structure(lambda *each: np.concatenate(each), *parts)
+
+
 def check_replicas(model, x, batch_size):
     """Raise ValueError for what several replicas cannot train on."""
     replicas = model.distribute_strategy.num_replicas_in_sync

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from kgen import layers
 from kgen.epochs import set_epoch
 
 
@@ -11,17 +12,19 @@ class Hooks(keras.callbacks.Callback):
 
     async_safe = True  # Keras calls the batch's hook in a thread: no step waits for its logs.
 
-    def __init__(self, batch):
+    def __init__(self, batch, examples=None):
         super().__init__()
-        self.batch = batch
+        self.batch, self.examples = batch, examples
 
     def on_epoch_begin(self, epoch, logs=None):
         """Tells the epoch to pipelines and model; the first time, calls `before_training`."""
         set_epoch(epoch)
         # Here and not when training begins: a backup is restored by then.
+        if self.examples is not None:
+            layers.adapt(self.model, self.examples)
         if self.batch is not None:
             self.model.start(self.batch)
-        self.batch = None
+        self.batch = self.examples = None
         self.model.before_epoch(epoch)
 
     def on_train_batch_end(self, batch, logs=None):

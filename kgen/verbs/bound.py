@@ -51,9 +51,8 @@ class EvidenceBound(Scoring):
                 f"free_bits={free_bits}, kl_warmup_epochs={kl_warmup_epochs}."
             )
         checks.conditioned("encoder", self.encoder, self.condition_inputs)
-        self.image_shape = checks.image_shape(self.encoder.inputs[0].shape[1:])
-        num_levels = getattr(self, "num_levels", self.likelihood.required_levels)
-        self.data_spec = self._with_condition(specs.Images(self.image_shape, num_levels))
+        self.image_shape = checks.example_shape("encoder", self.encoder)
+        self.data_spec = self._with_condition(self._example_spec())
         self.latent_dim = self.posterior.event_size(self.encoder.output_shape[-1])
         self.prior = checks.prior(
             prior or self.posterior.default_prior(self.latent_dim),
@@ -69,6 +68,9 @@ class EvidenceBound(Scoring):
             # Only `fit` knows epochs and lowers it: `train_on_batch` trains with beta.
             full = keras.initializers.Constant(beta)
             self.kl_weight = self.add_weight(name="kl_weight", initializer=full, trainable=False)
+
+    def _example_spec(self):
+        return self.likelihood.spec(self.image_shape)
 
     # Objective.
 

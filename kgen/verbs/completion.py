@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from kgen import checks, specs
+from kgen import specs
 from kgen.endpoints import Endpoint
 from kgen.quantities import QUANTITIES
 
@@ -15,27 +15,29 @@ class Completion:
         _complete_rows(images, known, seeds, *conditions)
             the same in an endpoint, from int32 seeds `(batch, 2)`
 
-    and has the `_sample_inputs` of `kgen.verbs.Sampling`. Brings the endpoint `complete`, whose
-    `mask` is 1 for a known pixel.
+    and has `_sides`, the shape of a mask, and the `_sample_inputs` of `kgen.verbs.Sampling`. Brings
+    the endpoint `complete`, whose `mask` is 1 for a known pixel.
     """
 
     def _checked_mask(self, images, mask):
-        """The images as a tensor, and which of their pixels are known, bool `(batch, h, w)`.
+        """The images as a tensor, and which of their pixels are known, bool `(batch, h, w)`, or
+        which entries of vectors `(batch, dim)`.
 
         Raises:
             ValueError: for images or a mask of another shape or dtype.
         """
         mask = tf.convert_to_tensor(mask)
-        size = self.image_shape[:2]
-        if mask.dtype != tf.bool or tuple(mask.shape[-2:]) != size or mask.shape.rank not in (2, 3):
+        size, rank = self._sides, len(self._sides)
+        fits = tuple(mask.shape[-rank:]) == size and mask.shape.rank in (rank, rank + 1)
+        if mask.dtype != tf.bool or not fits:
             raise ValueError(
-                f"Expected a bool mask of shape {size} or (batch, {size[0]}, {size[1]}), True "
-                f"where a pixel is known; received shape {tuple(mask.shape)} and dtype "
+                f"Expected a bool mask of shape {size} or (batch, {', '.join(map(str, size))}), "
+                f"True where a pixel is known; received shape {tuple(mask.shape)} and dtype "
                 f"{mask.dtype.name}."
             )
-        images = tf.convert_to_tensor(images)
-        checks.images(tf.zeros_like(images), self.image_shape)
-        if mask.shape.rank == 3 and mask.shape[0] != images.shape[0]:
+        images, spec = tf.convert_to_tensor(images), specs.x_and_y(self.data_spec)[0]
+        spec.check(tf.zeros_like(images))
+        if mask.shape.rank > rank and mask.shape[0] != images.shape[0]:
             raise ValueError(
                 f"Received {mask.shape[0]} masks for {images.shape[0]} images: one each, or one of "
                 f"shape {size} for all."
@@ -46,13 +48,13 @@ class Completion:
         """`complete`."""
         spec = specs.x_and_y(self.data_spec)[0]
         inputs = {
-            "images": spec,
-            "mask": specs.Values(self.image_shape[:2], "int32", QUANTITIES["mask"]),
+            spec.noun: spec,
+            "mask": specs.Values(self._sides, "int32", QUANTITIES["mask"]),
             "seed": specs.Seeds(),
             **self._sample_inputs(),
         }
 
         def complete(images, mask, *rows):
-            return {"images": self._complete_rows(images, mask > 0, *rows)}
+            return {spec.noun: self._complete_rows(images, mask > 0, *rows)}
 
-        return {**super().endpoints(), "complete": Endpoint(complete, inputs, {"images": spec})}
+        return {**super().endpoints(), "complete": Endpoint(complete, inputs, {spec.noun: spec})}

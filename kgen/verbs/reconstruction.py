@@ -1,9 +1,12 @@
 """The verbs `encode` and `reconstruct`."""
 
+import functools
+
 import tensorflow as tf
 
-from kgen import specs
+from kgen import heads, specs
 from kgen.endpoints import Endpoint
+from kgen.seeds import fold_in
 from kgen.verbs.conditioning import Conditioning
 
 
@@ -23,6 +26,35 @@ class Reconstruction(Conditioning):
         """`decode(encode(images))`: float32, the shape of `images`."""
         given = {} if condition is None else {"condition": condition}
         return self.decode(self.encode(images, **given), **given)
+
+    def _drawn(self, params, seeds):
+        """A row of p(x|z) per row of a decoder's parameters and of `seeds`; of images the mean."""
+        if self._is_pixels():
+            return self._typical(self.likelihood(params))
+        return self._draw_rows(tf.cast(params, tf.float32), seeds)
+
+    @functools.cached_property
+    def _draw_rows(self):
+        spec = specs.x_and_y(self.data_spec)[0]
+
+        def draw(row):
+            # Not the noise of the latent, which was drawn from the seed itself.
+            params, seed = row
+            return self.likelihood(params[None]).sample(seed=fold_in(seed, 1))[0]
+
+        def draw_rows(params, seeds):
+            signature = tf.TensorSpec(spec.shape, tf.float32)
+            return tf.map_fn(draw, (params, seeds), fn_output_signature=signature)
+
+        return tf.function(draw_rows, autograph=False, reduce_retracing=True)
+
+    def _is_pixels(self):
+        return isinstance(specs.x_and_y(self.data_spec)[0], (specs.Images, specs.Clips))
+
+    def _typical(self, distribution):
+        """A likelihood's mean: what a Normal's has beyond [0, 1] is clipped from images."""
+        values = heads.location(distribution)
+        return tf.clip_by_value(values, 0.0, 1.0) if self._is_pixels() else values
 
     def _reconstruct_inputs(self):
         """What an example is reconstructed given, beside itself: name -> spec."""
@@ -48,8 +80,3 @@ class Reconstruction(Conditioning):
             {spec.noun: spec.of_means()},
         )
         return {"encode": encode, **super().endpoints(), "reconstruct": reconstruct}
-
-
-def mean_image(likelihood):
-    """A likelihood's mean as images: a Normal's can leave [0, 1], an image cannot."""
-    return tf.clip_by_value(likelihood.mean(), 0.0, 1.0)

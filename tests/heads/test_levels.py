@@ -62,10 +62,11 @@ def test_sizes_and_kinds(head):
         index_of(head, values)
 
 
-def test_heads_without_levels_do_not_draw():
-    for head in (heads.Normal(), heads.ContinuousBernoulli()):
-        assert not hasattr(head, "num_levels") and not hasattr(head, "sample_from_uniforms")
-        assert not head.couples_channels
+def test_heads_without_levels():
+    """What draws pixel by pixel asks for `num_levels`."""
+    for head in (heads.Normal(), heads.StudentT(), heads.ContinuousBernoulli()):
+        assert not hasattr(head, "num_levels") and not head.couples_channels
+    assert not hasattr(heads.ContinuousBernoulli(), "sample_from_uniforms")
 
 
 @pytest.mark.parametrize("head", HEADS, ids=repr)

@@ -6,7 +6,15 @@ import tensorflow_probability as tfp
 
 from kgen import checks, specs
 from kgen.averages import AveragedWeights
-from kgen.networks import dcgan_discriminator, dcgan_generator, make_conditioned
+from kgen.networks import (
+    dcgan_discriminator,
+    dcgan_generator,
+    dense_discriminator,
+    dense_generator,
+    make_conditioned,
+    on_the_data_scale,
+    standardized,
+)
 from kgen.seeds import sample_rows, seed_rows
 from kgen.training.hyperparameters import Hyperparameter
 from kgen.verbs import Discrimination, Interpolation, Sampling
@@ -259,6 +267,42 @@ class TwoNetworks(LatentGeneration):
         return cls(
             make_conditioned(generator, latent_dim, image_shape, **how),
             make_conditioned(make_discriminator, image_shape, **how),
+            condition=condition,
+            **kwargs,
+        )
+
+    @classmethod
+    def for_vectors(
+        cls,
+        dim,
+        *,
+        latent_dim=32,
+        condition=None,
+        embedding_dim=16,
+        generator=dense_generator,
+        discriminator=dense_discriminator,
+        **kwargs,
+    ):
+        """A model of vectors `(dim,)` of any range.
+
+        The discriminator standardizes what it sees, and the generator maps back: means and
+        deviations are those of the training data, see `kgen.layers.Standardization`.
+
+            kgen.WGANGP.for_vectors(30)
+
+        Args:
+            dim: int >= 1.
+            latent_dim: int >= 1.
+            condition: as for `for_images`.
+            embedding_dim: as for `for_images`.
+            generator: function `(latent_dim, shape) -> keras.Model` from `kgen.networks`.
+            discriminator: function `shape -> keras.Model` likewise.
+            **kwargs: the class's other arguments.
+        """
+        how = dict(condition=condition, embedding_dim=embedding_dim)
+        return cls(
+            on_the_data_scale(make_conditioned(generator, latent_dim, (dim,), **how)),
+            standardized(discriminator, dim, **how),
             condition=condition,
             **kwargs,
         )

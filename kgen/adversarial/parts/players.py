@@ -5,7 +5,7 @@ import warnings
 import keras
 
 from kgen import checks
-from kgen.layers import LayerNormalization
+from kgen.layers import LayerNormalization, Standardization
 
 
 def check_players(generator, discriminator, output_dim=1, given=None):
@@ -37,6 +37,28 @@ def check_players(generator, discriminator, output_dim=1, given=None):
         checks.warn_of_bounded_logits("discriminator", discriminator)
     checks.warn_of_images_beyond_unit_interval("generator", generator)
     return latents[1], image_shape
+
+
+def per_standardized_unit(penalty, discriminator):
+    """A penalty on the slope for standardized values, where the discriminator standardizes.
+
+    A slope per unit of the data would mean something else in each column of a table.
+
+    Args:
+        penalty: function of `kgen.losses.penalties`.
+        discriminator: keras.Model; its own `kgen.layers.Standardization` says the scale.
+    """
+    scaling = next(
+        (each for each in discriminator.layers if isinstance(each, Standardization)), None
+    )
+    if scaling is None:
+        return penalty
+
+    def scaled(critic, real, fake, *, seed):
+        standardized = (scaling.standardize(values) for values in (real, fake))
+        return penalty(lambda values: critic(scaling.restore(values)), *standardized, seed=seed)
+
+    return scaled
 
 
 def batch_normalization(network):

@@ -31,7 +31,24 @@ class PixelDrawing:
     def _nothing_known(self, count):
         """Images and masks of `_fill` where all is to be drawn."""
         images = tf.zeros((count, *self.image_shape))
-        return images, tf.zeros((count, *self.image_shape[:2]), tf.bool)
+        return images, tf.zeros((count, *self._sides), tf.bool)
+
+    @property
+    def _sides(self):
+        """The shape of a mask: without the channels, which a vector does not have."""
+        return tuple(self.image_shape[:-1]) or tuple(self.image_shape)
+
+    @property
+    def _noise_shape(self):
+        return *self._sides, self.likelihood.noise_size(self._num_channels)
+
+    @property
+    def _num_channels(self):
+        return self.image_shape[-1] if len(self.image_shape) > 1 else 1
+
+    def _over_channels(self, known):
+        """A mask `(batch, *sides)` as one that broadcasts against examples."""
+        return known[..., None] if len(self.image_shape) > 1 else known
 
     def _generate(self, images, known, seeds, temperature, jit_compile, *conditions):
         """`_fill` in Python, with the temperature checked."""
@@ -72,11 +89,10 @@ class PixelDrawing:
 
     @property
     def _fill_signature(self):
-        size, channels = self.image_shape[:2], self.image_shape[-1]
         return [
             tf.TensorSpec((None, *self.image_shape), tf.float32),
-            tf.TensorSpec((None, *size), tf.bool),
-            tf.TensorSpec((None, *size, self.likelihood.noise_size(channels)), tf.float32),
+            tf.TensorSpec((None, *self._sides), tf.bool),
+            tf.TensorSpec((None, *self._noise_shape), tf.float32),
             tf.TensorSpec((None,), tf.float32),
             *self._condition_signature,
         ]
@@ -84,7 +100,7 @@ class PixelDrawing:
     @functools.cached_property
     def _noise(self):
         """Uniform numbers in (0, 1) for each row of seeds, int32 `(batch, 2)`."""
-        shape = (*self.image_shape[:2], self.likelihood.noise_size(self.image_shape[-1]))
+        shape = self._noise_shape
 
         def noise(seeds):
             uniforms = tf.map_fn(

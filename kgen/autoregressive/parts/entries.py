@@ -1,15 +1,64 @@
-"""Sampling entry after entry from a layer that gives one conditional at a time."""
+"""Models of a layer that gives one conditional at a time: densities, and draws entry by entry."""
 
 import math
 
 import tensorflow as tf
 
 from kgen import checks
-from kgen.autoregressive.parts.pixels import check_likelihood
+from kgen.autoregressive.parts.pixels import PixelByPixel, check_likelihood
+
+
+class EntryByEntry(PixelByPixel):
+    """Mixin for MADE and NADE: an entry is one channel of one pixel, or one number of a vector.
+
+    Any head with parameters for one entry serves, each on its entry alone. Numbers of any range are
+    standardized where the likelihood is `kgen.heads.Standardized`; its log density is that of the
+    data's own scale.
+    """
+
+    @property
+    def entry_head(self):
+        """The head of one entry, standardized where the likelihood does that."""
+        return getattr(self.likelihood, "head", self.likelihood)
+
+    @property
+    def num_levels(self):
+        """How many values an entry can take, or None for numbers of any range."""
+        return getattr(self.entry_head, "num_levels", None)
+
+    @property
+    def _noise_shape(self):
+        return *self._sides, self._num_channels * self.entry_head.noise_size(1)
+
+    @property
+    def _scaling(self):
+        return getattr(self.likelihood, "scaling", None)
+
+    def _standardized(self, examples):
+        return examples if self._scaling is None else self._scaling.standardize(examples)
+
+    def _log_prob_of(self, params, examples):
+        """log p of examples `(batch, *shape)`, standardized, under the network's parameters."""
+        size = self.entry_head.params_size((1,))
+        params = tf.reshape(params, (-1, *self.image_shape, size))
+        log_prob = self.entry_head(params).log_prob(tf.cast(examples, tf.float32)[..., None])
+        if self._scaling is not None:
+            log_prob -= self._scaling.log_volume(self.image_shape)
+        return log_prob
+
+    def _fill_entries(self, layer, images, known, uniforms, temperature, **how):
+        """`fill_entries` on the data's own scale; what is known stays bit by bit."""
+        given = self._standardized(images)
+        head = self.entry_head
+        how = dict(likelihood=head, known=known, **how)
+        drawn = fill_entries(layer, given, uniforms=uniforms, temperature=temperature, **how)
+        if self._scaling is None:
+            return drawn
+        return tf.where(self._over_channels(known), images, self._scaling.restore(drawn))
 
 
 def check_network(network, layer_type, likelihood):
-    """The image shape of a network and the one layer that computes in it.
+    """The shape of a network's examples and the one layer that computes in it.
 
     Args:
         network: keras.Model from images to the likelihood's parameters.
@@ -17,7 +66,7 @@ def check_network(network, layer_type, likelihood):
         likelihood: head.
 
     Returns:
-        `(image_shape, layer)`.
+        `(shape, layer)`.
 
     Raises:
         ValueError: if the network has another form, or does not fit the likelihood.
@@ -30,8 +79,16 @@ def check_network(network, layer_type, likelihood):
             "weights: samples are drawn from that layer, entry after entry. kgen.networks has "
             "functions that make such networks."
         )
-    shape = checks.image_shape(network.inputs[0].shape[1:])
-    check_likelihood(likelihood)
+    shape = checks.example_shape("network", network)
+    head = getattr(likelihood, "head", likelihood)
+    if len(shape) > 2:
+        # A Normal would draw pixels beyond [0, 1].
+        check_likelihood(likelihood)
+    elif not hasattr(head, "sample_from_uniforms"):
+        raise ValueError(
+            "The likelihood must draw one entry at a time, as kgen.heads.Bernoulli, Categorical, "
+            f"DiscretizedLogistic, Normal and StudentT do; received {likelihood!r}."
+        )
     if shape[-1] > 1 and likelihood.couples_channels:
         raise ValueError(
             f"On images of {shape[-1]} channels the network orders the channels, and "
@@ -41,7 +98,7 @@ def check_network(network, layer_type, likelihood):
         "network",
         network,
         (*shape[:-1], likelihood.params_size(shape)),
-        f"that is what {type(likelihood).__name__} needs for images of shape {shape}",
+        f"that is what {type(likelihood).__name__} needs for values of shape {shape}",
     )
     return shape, found[0]
 
@@ -53,11 +110,12 @@ def fill_entries(layer, images, known, uniforms, temperature, *, likelihood, sta
 
     Args:
         layer: with `step` and `absorb`, such as `kgen.layers.MaskedConditionals`.
-        images: float32 `(batch, height, width, channels)`.
-        known: bool `(batch, height, width)`: the pixels that keep their value.
-        uniforms: float32 `(batch, height, width, noise_size)` in (0, 1).
+        images: float32 `(batch, height, width, channels)`, or examples of another shape.
+        known: bool `(batch, height, width)`: the pixels that keep their value; of vectors
+            `(batch, dim)`.
+        uniforms: float32 `(batch, height, width, noise_size)` in (0, 1), likewise.
         temperature: float32 `(batch,)`.
-        likelihood: head on levels.
+        likelihood: head with `sample_from_uniforms`.
         state: what the layer's `start` returned.
         order: int32 `(batch, D)`, the entries of each row in the order of drawing, or None for
             row by row, left to right, channel after channel.
@@ -67,7 +125,8 @@ def fill_entries(layer, images, known, uniforms, temperature, *, likelihood, sta
     """
     shape = images.shape[1:]
     size = math.prod(shape)
-    known = tf.repeat(known[..., None], shape[-1], axis=-1)
+    if known.shape.rank < images.shape.rank:
+        known = tf.repeat(known[..., None], shape[-1], axis=-1)
     given, known = (tf.reshape(value, (-1, size, 1)) for value in (images, known))
     uniforms = tf.reshape(uniforms, (-1, size, likelihood.noise_size(1)))
     if order is not None:

@@ -29,8 +29,10 @@ class PixelByPixel(PixelDrawing, Sampling, Completion, Density):
 
     @property
     def data_spec(self):
-        """Images on the levels, with the condition where there is one."""
-        return self._with_condition(specs.Images(self.image_shape, self.num_levels))
+        """Images on the levels, or what else the likelihood is over, with any condition."""
+        levels, shape = self.num_levels, self.image_shape
+        spec = specs.of_shape(shape, num_levels=levels) if levels else self.likelihood.spec(shape)
+        return self._with_condition(spec)
 
     # The objective.
 
@@ -117,7 +119,8 @@ class PixelByPixel(PixelDrawing, Sampling, Completion, Density):
         images, known = self._checked_mask(images, mask)
         count = len(images)
         # What is hidden may be anything, NaN included.
-        images = self._checked_images(tf.where(known[..., None], images, tf.zeros_like(images)))
+        hidden = tf.zeros_like(images)
+        images = self._checked_images(tf.where(self._over_channels(known), images, hidden))
         if condition is None:
             condition = self.conditions_in_turn(count)
         given = self._given(condition, count)
@@ -150,17 +153,17 @@ class PixelByPixel(PixelDrawing, Sampling, Completion, Density):
 
     def _complete_rows(self, images, known, seeds, temperature, *given):
         # What is hidden may be anything.
-        images = tf.where(known[..., None], images, tf.zeros_like(images))
+        images = tf.where(self._over_channels(known), images, tf.zeros_like(images))
         given = self._given_rows(given)
         return self._serve(self._checked_images(images), known, seeds, temperature, *given)
 
     def endpoints(self):
         """`sample` (the default), `sample_png` for 1 or 3 channels, `complete`, `log_prob`,
         `bits_per_dim`; a conditional model takes its condition in each."""
-        images = {"images": specs.Images(self.image_shape, self.num_levels)}
+        spec = specs.x_and_y(self.data_spec)[0]
         bits = Endpoint(
             lambda *rows: {"bits_per_dim": self._bits(-self._score(*rows))},
-            {**images, **self.condition_inputs},
+            {spec.noun: spec, **self.condition_inputs},
         )
         return {**super().endpoints(), "bits_per_dim": bits}
 
@@ -168,12 +171,17 @@ class PixelByPixel(PixelDrawing, Sampling, Completion, Density):
         return self._log_prob(self._checked_images(images), self._given_rows(given))
 
     def _checked_images(self, images):
-        return checks.level_tensor(images, self.image_shape, self.num_levels)
+        if self.num_levels:
+            return checks.level_tensor(images, self.image_shape, self.num_levels)
+        images = tf.cast(tf.convert_to_tensor(images), tf.float32)
+        if tf.executing_eagerly():
+            specs.x_and_y(self.data_spec)[0].check(images)
+        return images
 
 
 def check_likelihood(likelihood):
     """Return `likelihood`, or raise ValueError if its pixels have no levels to draw from."""
-    if not hasattr(likelihood, "sample_from_uniforms"):
+    if not (hasattr(likelihood, "sample_from_uniforms") and hasattr(likelihood, "num_levels")):
         raise ValueError(
             "An autoregressive model needs a likelihood on levels, such as kgen.heads.Categorical, "
             f"DiscretizedLogisticMixture or Bernoulli; received {likelihood!r}."
