@@ -32,6 +32,7 @@ from kgen.autoencoding import VAE as VAE
 from kgen.autoencoding import VQVAE as VQVAE
 from kgen.autoencoding import AdversarialAutoencoder as AdversarialAutoencoder
 from kgen.autoencoding import Autoencoder as Autoencoder
+from kgen.autoencoding import SemiSupervisedVAE as SemiSupervisedVAE
 from kgen.autoregressive import MADE as MADE
 from kgen.autoregressive import NADE as NADE
 from kgen.autoregressive import GatedPixelCNN as GatedPixelCNN

@@ -129,6 +129,17 @@ CASES = [
         "vae_of_labels_and_attributes",
         vae(condition=(specs.Labels(3), specs.Attributes(2)), embedding_dim=2),
     ),
+    Case(
+        "semi_supervised_vae",
+        lambda: kgen.SemiSupervisedVAE.for_images(
+            SHAPE,
+            condition=specs.Labels(3),
+            latent_dim=2,
+            embedding_dim=2,
+            classifier=SMALL["encoder"],
+            **SMALL,
+        ),
+    ),
     Case("iwae", vae(num_importance_samples=3)),
     Case(
         "vae_laplace",

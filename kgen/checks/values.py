@@ -110,22 +110,23 @@ def _finite_range(batch, what):
     return low, high
 
 
-def labels(values, count):
-    """Raise ValueError if `values` are not integers `(n,)` in 0 .. count - 1."""
+def labels(values, count, unknown=False):
+    """Raise ValueError if `values` are not integers `(n,)` in 0 .. count - 1, or -1 if unknown."""
     values = np.asarray(values)
     if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
         raise ValueError(
             f"Expected integer labels (batch,), received shape {values.shape} and dtype "
             f"{values.dtype}."
         )
-    if values.size and not 0 <= values.min() <= values.max() < count:
+    least, also = (-1, " or -1") if unknown else (0, "")
+    if values.size and not least <= values.min() <= values.max() < count:
         raise ValueError(
-            f"Expected labels in 0 .. {count - 1}, received values from {values.min()} to "
+            f"Expected labels in 0 .. {count - 1}{also}, received values from {values.min()} to "
             f"{values.max()}."
         )
 
 
-def label_tensor(values, count):
+def label_tensor(values, count, unknown=False):
     """Labels as int32 `(batch,)`, checked now, or in a graph whenever it runs.
 
     A graph's own check raises tf.errors.InvalidArgumentError, in training and on a server, whose
@@ -135,13 +136,14 @@ def label_tensor(values, count):
     Args:
         values: integer labels `(batch,)`.
         count: int; labels are 0 .. count - 1.
+        unknown: bool, whether -1 is allowed.
 
     Raises:
         ValueError: for another rank or dtype, or, where values are known, a label out of range.
     """
     values = tf.convert_to_tensor(values)
     if tf.executing_eagerly():
-        labels(values, count)
+        labels(values, count, unknown)
         return tf.cast(values, tf.int32)
     if not values.dtype.is_integer or values.shape.rank not in (1, None):
         raise ValueError(
@@ -149,7 +151,7 @@ def label_tensor(values, count):
             f"{values.dtype.name}."
         )
     wide = tf.cast(values, tf.int64)
-    in_range = tf.reduce_all((wide >= 0) & (wide < count))
+    in_range = tf.reduce_all((wide >= (-1 if unknown else 0)) & (wide < count))
     message = f"Expected labels in 0 .. {count - 1}; a row of the batch has another."
     with tf.control_dependencies([tf.debugging.Assert(in_range, [message])]):
         return tf.cast(tf.identity(values), tf.int32)

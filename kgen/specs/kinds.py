@@ -341,10 +341,12 @@ class Labels(Spec):
     Args:
         num_classes: int >= 2; labels are 0 .. num_classes - 1.
         meaning: what the integer says, such as "class" or "number of the image".
+        unknown: whether -1 is allowed, for an example whose class is not known.
     """
 
     num_classes: int
     meaning: str = "class"
+    unknown: bool = False
     noun = "labels"
     dtype = "int32"
     shape = ()
@@ -353,18 +355,21 @@ class Labels(Spec):
         checks.integer_at_least("num_classes", self.num_classes, 2)
 
     def _check(self, batch):
-        checks.labels(batch, self.num_classes)
+        checks.labels(batch, self.num_classes, unknown=self.unknown)
 
     def example(self, count, seed=0):
-        """All classes in turn."""
-        return ((np.arange(count) + seed) % self.num_classes).astype("int32")
+        """All classes in turn, every third one unknown where that may be."""
+        labels = (np.arange(count) + seed) % self.num_classes
+        is_unknown = self.unknown & (np.arange(count) % 3 == 2)
+        return np.where(is_unknown, -1, labels).astype("int32")
 
     def quantity(self):
         """A class."""
-        return Quantity(f"the {self.meaning}", minimum=0, maximum=self.num_classes - 1)
+        least = -1 if self.unknown else 0
+        return Quantity(f"the {self.meaning}", minimum=least, maximum=self.num_classes - 1)
 
     def __str__(self):
-        return f"labels 0 .. {self.num_classes - 1}"
+        return f"labels 0 .. {self.num_classes - 1}" + (" or -1" if self.unknown else "")
 
 
 @register

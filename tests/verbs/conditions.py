@@ -1,6 +1,7 @@
 """What verbs are given in a conditional model."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kgen import specs
@@ -10,7 +11,11 @@ def given(model, y, rows=None):
     """The keyword `condition` of a verb: nothing without a condition, else y or its first rows."""
     if getattr(model, "condition", None) is None:
         return {}
-    return {"condition": keras.tree.map_structure(lambda part: part[:rows], y)}
+    # Of labels that may be unknown, -1, a verb takes the known ones.
+    known = keras.tree.map_structure(
+        lambda part: np.maximum(part, 0) if part.dtype == np.int32 else part, y
+    )
+    return {"condition": keras.tree.map_structure(lambda part: part[:rows], known)}
 
 
 def drawn(model, y, rows):
@@ -34,5 +39,7 @@ def from_inputs(model, inputs):
 def examples(model, x, y):
     """The arguments of `predict`, which are x alone, or one pair with its condition."""
     if getattr(model, "condition", None) is None or y is None:
+        return (x,)
+    if not isinstance(model.predict_spec, tuple):
         return (x,)
     return (tf.data.Dataset.from_tensors((x, y)),)
