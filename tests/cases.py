@@ -82,6 +82,14 @@ READERS = dict(
     discriminator=lambda shape, size: networks.dcgan_discriminator(shape, size, filters=(3, 2)),
 )
 
+# Means and deviations of the data, which a model takes from it before the first step.
+STANDARDIZED = ("/mean", "/scale", "/adapted")
+TABLE = [
+    ("height", heads.Normal()),
+    ("kind", heads.Categorical(3)),
+    ("alive", heads.Bernoulli()),
+    ("weight", heads.Normal()),
+]
 MOVING = ("moving_mean", "moving_variance")
 
 
@@ -231,6 +239,66 @@ CASES = [
             discriminator=functools.partial(networks.dense_discriminator, hidden_units=(8,)),
             **SMALL,
         ),
+    ),
+    Case(
+        "vae_of_a_table",
+        lambda: kgen.VAE.for_vectors(4, latent_dim=2, likelihood=heads.Columns(TABLE), **SMALL),
+        follows=STANDARDIZED,
+    ),
+    Case(
+        "vae_of_vectors",
+        lambda: kgen.VAE.for_vectors(3, latent_dim=2, likelihood=heads.StudentT(), **SMALL),
+        follows=STANDARDIZED,
+        exports=False,
+    ),
+    Case(
+        "vqvae_of_vectors",
+        lambda: kgen.VQVAE.for_vectors(3, num_codes=4, code_dim=2, num_positions=2, **SMALL),
+        follows=("codebook", "counts", "sums", *STANDARDIZED),
+    ),
+    Case(
+        "autoencoder_of_signals",
+        lambda: kgen.Autoencoder(
+            SMALL["encoder"]((5, 2), 2),
+            SMALL["decoder"](2, (5, 4)),
+            likelihood=heads.Standardized(heads.Normal(), 2),
+        ),
+        follows=STANDARDIZED,
+        same_on_replicas=True,
+    ),
+    Case(
+        "adversarial_autoencoder_of_volumes",
+        lambda: kgen.AdversarialAutoencoder(
+            SMALL["encoder"]((2, 3, 4, 1), 2),
+            SMALL["decoder"](2, (2, 3, 4, 1)),
+            networks.dense_discriminator((2,), hidden_units=(8,)),
+        ),
+    ),
+    Case(
+        "wgan_gp_of_vectors",
+        lambda: kgen.WGANGP.for_vectors(3, latent_dim=2, discriminator_steps=2, **DENSE_PLAYERS),
+        still=("dense_1/bias", "dense_3/bias"),
+        follows=(*AVERAGES, *STANDARDIZED),
+    ),
+    Case(
+        "made_of_vectors",
+        lambda: kgen.MADE.for_vectors(
+            3,
+            network=functools.partial(
+                networks.made_network, hidden_units=(8,), num_masks=3, order_agnostic=True
+            ),
+        ),
+        follows=STANDARDIZED,
+    ),
+    Case(
+        "nade_of_vectors",
+        lambda: kgen.NADE.for_vectors(
+            3,
+            likelihood=heads.StudentT(),
+            network=functools.partial(networks.nade_network, hidden_units=8),
+        ),
+        follows=STANDARDIZED,
+        exports=False,
     ),
     Case("gan", lambda: kgen.GAN.for_images(SHAPE, latent_dim=2, **dcgan()), follows=FOLLOWS),
     Case(

@@ -23,7 +23,8 @@ class StandardizingHead(keras.layers.Layer):
 
     def __init__(self, dim, columns=None):
         super().__init__(dtype="float32")
-        self.scaling = Standardization(dim, columns=columns)
+        # A name of its own: those of layers in networks are numbered anew in each session.
+        self.scaling = Standardization(dim, columns=columns, name="likelihood_scaling")
         self.built = True
 
     def __call__(self, params):

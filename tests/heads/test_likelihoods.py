@@ -15,6 +15,8 @@ HEADS = [
     heads.ContinuousBernoulli(),
     heads.Normal(),
     heads.Normal(0.1),
+    heads.StudentT(),
+    heads.StudentT(3.0),
     heads.DiscretizedLogistic(8),
     heads.Categorical(8),
     heads.DiscretizedLogisticMixture(8, 3),
