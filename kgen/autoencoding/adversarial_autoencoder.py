@@ -188,7 +188,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Scoring, A
 
     def discriminator_objective(self, x, y=None, training=False):
         """The discriminator's `loss`, float32 `(batch,)`."""
-        codes = self.encoder(x, training=training)
+        codes = self.encoder(self.likelihood.filled(x), training=training)
         prior = self.prior.distribution()
         latents = prior.sample(tf.shape(codes)[0], seed=self.noise_seed(training))
         real_logits = self.discriminator(latents, training=training)
@@ -197,7 +197,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Scoring, A
 
     def generator_objective(self, x, y=None, training=False):
         """The autoencoder's `loss`, `reconstruction` and `adversarial`, float32 `(batch,)`."""
-        codes = self.encoder(x, training=training)
+        codes = self.encoder(self.likelihood.filled(x), training=training)
         params = self.decoder(inputs(codes, self._given_y(y)), training=training)
         likelihood = self.likelihood(params)
         reconstruction = -likelihood.log_prob(x)
@@ -211,7 +211,7 @@ class AdversarialAutoencoder(Sampling, Reconstruction, Interpolation, Scoring, A
 
     def encode(self, images, *, condition=None):
         """The codes: float32 `(batch, latent_dim)`; the condition does not reach them."""
-        images = self.checked_examples(images)
+        images = self.likelihood.filled(self.checked_examples(images))
         return tf.cast(self.encoder(images, training=False), tf.float32)
 
     def decode(self, latents, *, condition=None):

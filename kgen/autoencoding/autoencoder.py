@@ -146,6 +146,7 @@ class Autoencoder(Reconstruction, Interpolation, Scoring, ObjectiveModel):
 
     def _denoise(self, images, seed, training=False):
         """p(x | x~) with x~ ~ C(. | images)."""
+        images = self.likelihood.filled(images)
         if self.corruption is not None:
             images = self.corruption(images, seed)
         return self.likelihood(
@@ -157,7 +158,7 @@ class Autoencoder(Reconstruction, Interpolation, Scoring, ObjectiveModel):
 
     def encode(self, images):
         """The codes: float32 `(batch, latent_dim)`."""
-        images = self.checked_examples(images)
+        images = self.likelihood.filled(self.checked_examples(images))
         return tf.cast(self.encoder(images, training=False), tf.float32)
 
     def decode(self, latents):

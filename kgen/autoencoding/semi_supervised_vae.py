@@ -9,7 +9,6 @@ from kgen.endpoints import Endpoint
 from kgen.losses import variational as losses
 from kgen.networks import convolutional_encoder
 from kgen.training.hyperparameters import Hyperparameter
-from kgen.verbs.conditioning import inputs
 
 
 @keras.saving.register_keras_serializable(package="kgen")
@@ -92,7 +91,7 @@ class SemiSupervisedVAE(VAE):
         `accuracy` is that of examples with a label; of the others it is q of the likeliest class.
         """
         num_classes, seed = self.condition.num_classes, self.noise_seed(training)
-        logits = tf.cast(self.classifier(x, training=training), tf.float32)
+        logits = tf.cast(self.classifier(self.likelihood.filled(x), training=training), tf.float32)
         log_q, q = tf.nn.log_softmax(logits), tf.nn.softmax(logits)
         labels = checks.label_tensor(y, num_classes, unknown=True)
         known = labels >= 0
@@ -118,7 +117,7 @@ class SemiSupervisedVAE(VAE):
         num_classes, count = self.condition.num_classes, tf.shape(x)[0]
         repeated = tf.repeat(x, num_classes, axis=0)
         labels = tf.tile(tf.range(num_classes), [count])
-        posterior = self.posterior(self.encoder(inputs(repeated, [labels]), training=training))
+        posterior = self.posterior(self._encoded(repeated, [labels], training))
         latents = posterior.sample(seed=seed)
         kl_by_dim = losses.kl_by_dim(posterior, self.prior_distribution(), latents)
         bounded = tf.where(self.free_bits > 0.0, tf.maximum(kl_by_dim, self.free_bits), kl_by_dim)
@@ -131,7 +130,8 @@ class SemiSupervisedVAE(VAE):
 
     def classify(self, x):
         """q(y|x): float32 `(batch, num_classes)`."""
-        logits = self.classifier(self.checked_examples(x), training=False)
+        x = self.likelihood.filled(self.checked_examples(x))
+        logits = self.classifier(x, training=False)
         return tf.nn.softmax(tf.cast(logits, tf.float32))
 
     def endpoints(self):

@@ -148,7 +148,7 @@ class VQVAE(Reconstruction, Decoding, Scoring, ObjectiveModel):
 
     def objective(self, x, y=None, training=False):
         """The terms, each float32 `(batch,)`; `perplexity` is the batch's, a scalar."""
-        latents = self.encoder(x, training=training)
+        latents = self.encoder(self.likelihood.filled(x), training=training)
         quantized, indices = self.quantizer(latents, training=training)
         likelihood = self.likelihood(self.decoder(quantized, training=training))
         reconstruction = -likelihood.log_prob(x)
@@ -176,7 +176,7 @@ class VQVAE(Reconstruction, Decoding, Scoring, ObjectiveModel):
 
     def encode(self, images):
         """The codes' indices: int32 `(batch, rows, columns)` from 0 to `num_codes - 1`."""
-        images = self.checked_examples(images)
+        images = self.likelihood.filled(self.checked_examples(images))
         latents = tf.cast(self.encoder(images, training=False), tf.float32)
         return self.quantizer.nearest(latents)
 

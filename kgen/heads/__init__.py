@@ -6,6 +6,7 @@ from kgen.heads.flows import CouplingFlowPrior as CouplingFlowPrior
 from kgen.heads.flows import InverseAutoregressiveFlow as InverseAutoregressiveFlow
 from kgen.heads.head import Head as Head
 from kgen.heads.head import location as location
+from kgen.heads.known import Known as Known
 from kgen.heads.likelihoods import Bernoulli as Bernoulli
 from kgen.heads.likelihoods import Categorical as Categorical
 from kgen.heads.likelihoods import ContinuousBernoulli as ContinuousBernoulli

@@ -94,6 +94,10 @@ class Head:
             event_shape, unit_interval=self.is_bounded, num_levels=self.required_levels
         )
 
+    def filled(self, x):
+        """What an encoder reads of values, where those that are missing are NaN: here x itself."""
+        return x
+
     def input_layers(self):
         """New layers that bring such values to the form that a network learns from: none."""
         return []

@@ -49,6 +49,10 @@ class StandardizingHead(keras.layers.Layer):
                 f"event of shape {shape}."
             )
 
+    def filled(self, x):
+        """What an encoder reads of values: x itself; its first layers do the rest."""
+        return x
+
     def default_prior(self, latent_dim):
         """Returns the standard normal prior."""
         return StandardNormal(latent_dim)

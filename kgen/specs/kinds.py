@@ -20,10 +20,12 @@ class Images(Spec):
     Args:
         shape: `(height, width, channels)`; a side may be None for any size.
         num_levels: int, L, where pixels lie on the levels k / (L - 1); or None.
+        missing: whether NaN is allowed, for a pixel that is not known.
     """
 
     shape: tuple
     num_levels: int | None = None
+    missing: bool = False
     noun = "images"
 
     def __post_init__(self):
@@ -34,6 +36,8 @@ class Images(Spec):
         self._set(shape=tuple(None if side is None else size for side, size in sides))
 
     def _check(self, batch):
+        if self.missing and np.issubdtype(batch.dtype, np.floating):
+            batch = np.nan_to_num(batch, nan=0.0)
         checks.images(batch, self.shape)
         if self.num_levels:
             checks.levels(batch, self.num_levels)
@@ -44,11 +48,12 @@ class Images(Spec):
 
     def of_means(self):
         """Images of any intensities."""
-        return Images(self.shape)
+        return Images(self.shape, missing=self.missing)
 
     def quantity(self):
         """Intensities in [0, 1]."""
         meaning = "pixels, channels last: 0 is black, 1 the full intensity"
+        meaning += "; NaN is not known" if self.missing else ""
         return Quantity(meaning, **SHARE, num_levels=self.num_levels)
 
 

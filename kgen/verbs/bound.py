@@ -69,6 +69,10 @@ class EvidenceBound(Scoring):
             full = keras.initializers.Constant(beta)
             self.kl_weight = self.add_weight(name="kl_weight", initializer=full, trainable=False)
 
+    def _encoded(self, x, given, training=False):
+        """The posterior's parameters."""
+        return self.encoder(inputs(self.likelihood.filled(x), given), training=training)
+
     def _example_spec(self):
         return self.likelihood.spec(self.image_shape)
 
@@ -79,7 +83,7 @@ class EvidenceBound(Scoring):
         seed, given = self.noise_seed(training), self._given_y(y)
         if self.num_importance_samples > 1:
             return self._importance_weighted_objective(x, given, seed, training)
-        posterior = self.posterior(self.encoder(inputs(x, given), training=training))
+        posterior = self.posterior(self._encoded(x, given, training))
         latents = posterior.sample(seed=seed)
         reconstruction = -self._log_likelihood(x, latents, *given, training=training)
         kl_by_dim = losses.kl_by_dim(posterior, self.prior_distribution(), latents)
@@ -100,7 +104,7 @@ class EvidenceBound(Scoring):
 
     def _log_weights(self, x, given, num_samples, seed, training=False):
         """log p(x|z) and log p(z) - log q(z|x) of samples of q, each `(num_samples, batch)`."""
-        posterior = self.posterior(self.encoder(inputs(x, given), training=training))
+        posterior = self.posterior(self._encoded(x, given, training))
         latents = posterior.sample(num_samples, seed=seed)
         flat = tf.reshape(latents, (-1, self.latent_dim))
         repeated, *given = (
@@ -169,7 +173,7 @@ class EvidenceBound(Scoring):
     def _score(self, x, *rows):
         """`importance_weighted_bound` of `score_samples` samples, all rows with the same noise."""
         x, given = self.checked_examples(x), self._given_rows(rows)
-        params = self.encoder(inputs(x, given), training=False)
+        params = self._encoded(x, given)
         seed = as_seed(0)
 
         def of_row(params):
@@ -190,8 +194,7 @@ class EvidenceBound(Scoring):
     def encode(self, images, *, condition=None):
         """The posterior's mean (its median where the mean is not known): `(batch, latent_dim)`."""
         images = self.checked_examples(images)
-        batch = inputs(images, self._given(condition, images))
-        posterior = self.posterior(self.encoder(batch, training=False))
+        posterior = self.posterior(self._encoded(images, self._given(condition, images)))
         return heads.location(posterior)
 
     def sample_latents(self, seeds):
