@@ -16,7 +16,7 @@ class OnlineProbe(EvaluationLogger):
 
     Into the epoch's logs go
 
-    - `knn_accuracy`: `kgen.evaluation.knn_probe` from `train` to `test`;
+    - `knn_accuracy`, `knn_balanced_accuracy`: `kgen.evaluation.knn_probe` from `train` to `test`;
     - `embedding_rank` and `embedding_spread` of the test images, as in
       `kgen.evaluation.embedding_rank`;
     - `projection_rank` and `projection_spread`, the same of what `project` gives, where the model
@@ -101,7 +101,11 @@ class OnlineProbe(EvaluationLogger):
             spaces["projection"], _ = evaluation.embed_dataset(
                 model.project, self.test, role="test"
             )
-        results = {"knn_accuracy": accuracy}
+        results = {
+            "knn_accuracy": accuracy,
+            # On classes of unequal size features of zeros have a high accuracy too.
+            "knn_balanced_accuracy": dict(value=accuracy["balanced_accuracy"]),
+        }
         for name, vectors in spaces.items():
             rank = evaluation.embedding_rank(vectors)
             results[f"{name}_rank"] = rank

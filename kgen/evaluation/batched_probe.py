@@ -75,9 +75,8 @@ def keras_linear_probe(
         np.argmax(scaled(test_features[at : at + batch_size]) @ kernel + bias, axis=1)
         for at in range(0, len(test_features), batch_size)
     ]
-    correct = classes[np.concatenate(predicted)] == test_labels
     return dict(
-        accuracy_of(correct, labels),
+        accuracy_of(classes[np.concatenate(predicted)], test_labels, labels),
         regularization=float(regularization),
         protocol=f"one dense layer, regularization {regularization:g}, {epochs} epochs in batches "
         f"of {batch_size}, Adam from {learning_rate:g} to 0, seed {seed}, on "

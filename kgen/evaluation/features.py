@@ -65,7 +65,8 @@ def feature_batches(role, images, extractor):
     Args:
         role: what the images are, such as "real", for the errors.
         images: as in `image_batches`.
-        extractor: built keras.Model from images to vectors `(batch, dim)`.
+        extractor: built keras.Model from images to vectors `(batch, dim)`; None where `images` is
+            an array of their features `(n, dim)`.
 
     Yields:
         NumPy arrays, float32 `(batch, dim)`.
@@ -74,6 +75,9 @@ def feature_batches(role, images, extractor):
         ValueError: for an extractor that gives no vectors, images that it does not take, no images,
             or features that are not finite.
     """
+    if extractor is None:
+        yield _given_features(role, images)
+        return
     checks.vector_network("extractor", extractor)
     shape = tuple(extractor.input_shape[1:])
     # Not `predict`: it would turn XLA on, and leave its trace inside the user's model.
@@ -93,8 +97,22 @@ def all_features(role, images, extractor):
     return np.concatenate(list(feature_batches(role, images, extractor)))
 
 
+def _given_features(role, features):
+    if not _is_array(features) or np.ndim(features) != 2 or not len(features):
+        raise ValueError(
+            f"Without an extractor the {role} features are an array (n, dim), received "
+            f"{type(features).__name__} of shape {np.shape(features)}."
+        )
+    features = np.asarray(features, np.float32)
+    if not np.isfinite(features).all():
+        raise ValueError(f"The {role} features hold NaN or infinite values.")
+    return features
+
+
 def describe(extractor):
     """The extractor for a protocol: its name, and its attribute `protocol` where it has one."""
+    if extractor is None:
+        return "what was given"
     protocol = getattr(extractor, "protocol", None)
     return f"'{extractor.name}'" + (f" ({protocol})" if protocol else "")
 

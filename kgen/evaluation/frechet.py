@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 
-from kgen import checks
 from kgen.evaluation.features import describe, feature_batches
 from kgen.files import replace_atomically
 
@@ -128,7 +127,8 @@ def frechet_distance(real, generated, extractor):
             `(n, height, width, channels)`; float32 in [0, 1]. Or `FeatureStatistics` of them.
         generated: as `real`.
         extractor: built keras.Model from images to vectors `(batch, dim)`; its name, and its
-            attribute `protocol` if it has one, go into the protocol.
+            attribute `protocol` if it has one, go into the protocol. None where `real` and
+            `generated` are arrays of features `(n, dim)`.
 
     Returns:
         dict with `value`, `num_real`, `num_generated`, `protocol`.
@@ -169,9 +169,9 @@ def frechet_distance(real, generated, extractor):
 
 
 def _statistics(role, images, extractor):
-    features_of = describe(checks.vector_network("extractor", extractor))
+    features_of = describe(extractor)
     if isinstance(images, FeatureStatistics):
-        if images.features_of and images.features_of != features_of:
+        if extractor and images.features_of and images.features_of != features_of:
             raise ValueError(
                 f"The {role} statistics are of features of {images.features_of}, the extractor is "
                 f"{features_of}. Compute them again; an extractor keeps its identity over several "

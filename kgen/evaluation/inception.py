@@ -40,6 +40,11 @@ def inception_score(generated, classifier, *, num_splits=10, from_logits=True):
             "num_splits."
         )
     outputs = outputs.astype(np.float64)
+    if from_logits and outputs.min() >= 0 and np.allclose(outputs.sum(axis=1), 1.0, atol=1e-3):
+        raise ValueError(
+            f"The classifier '{classifier.name}' gives probabilities, not logits: the softmax of "
+            "those is nearly even. Pass from_logits=False."
+        )
     probabilities = _softmax(outputs) if from_logits else _checked(outputs)
     scores = [_score(part) for part in np.array_split(probabilities, num_splits)]
     return dict(

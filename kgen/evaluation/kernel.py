@@ -23,7 +23,8 @@ def kernel_distance(real, generated, extractor, *, num_subsets=100, subset_size=
             `(n, height, width, channels)`; float32 in [0, 1].
         generated: as `real`.
         extractor: built keras.Model from images to vectors `(batch, dim)`; its name, and its
-            attribute `protocol` if it has one, go into the protocol.
+            attribute `protocol` if it has one, go into the protocol. None where `real` and
+            `generated` are arrays of features `(n, dim)`.
         num_subsets: int >= 1. Where m is the number of all real and of all generated images, every
             subset would be the same, and there is one.
         subset_size: int >= 2, m; where there are fewer images, it is their number, which the

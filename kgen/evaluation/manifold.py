@@ -19,15 +19,18 @@ def precision_recall_density_coverage(real, generated, extractor, *, num_neighbo
         coverage  = share of real x with any generated y in its ball
 
     Precision, recall and coverage are in [0, 1]; density is 1 on average for equal distributions
-    and may be above. All depend on k and on both numbers of images. The features of both sets are
-    held in memory; the distances are not.
+    and may be above. A point on the edge of a ball is inside: ties count. So a set against itself
+    has precision, recall and coverage 1, and without ties the density (k + 1) / k: each point lies
+    in its own ball and, on average, in those of k others. All depend on k and on both numbers of
+    images. The features of both sets are held in memory; the distances are not.
 
     Args:
         real: tf.data.Dataset of image batches, or of `(images, ...)`; or a NumPy array or tensor
             `(n, height, width, channels)`; float32 in [0, 1].
         generated: as `real`.
         extractor: built keras.Model from images to vectors `(batch, dim)`; its name, and its
-            attribute `protocol` if it has one, go into the protocol.
+            attribute `protocol` if it has one, go into the protocol. None where `real` and
+            `generated` are arrays of features `(n, dim)`.
         num_neighbours: int >= 1, k; below the number of images of each kind.
 
     Returns:
@@ -168,7 +171,8 @@ def _fit(features, num_neighbours):
 
 def _distances_to_others(features, num_neighbours):
     """The distance of each row to its k-th nearest other row; duplicates count as others."""
-    return _fit(features, num_neighbours).kneighbors()[0][:, -1]
+    # The k-th neighbour lies on the edge: rounding must not put it outside.
+    return _fit(features, num_neighbours).kneighbors()[0][:, -1] * (1.0 + 1e-6)
 
 
 def _count_balls(points, centers, radii):

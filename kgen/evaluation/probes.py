@@ -52,11 +52,11 @@ def linear_probe(features, labels, test_features, test_labels, *, regularization
         candidates = [checks.positive_number("regularization", one) for one in regularization]
         regularization, chosen = _cross_validated(features, labels, candidates, seed)
     model = _fitted(features, labels, regularization)
-    correct = model.predict(test_features.astype(np.float64)) == test_labels
+    predicted = model.predict(test_features.astype(np.float64))
     converged = bool(model[-1].n_iter_.max() < _MAX_ITERATIONS)
     stopped = "" if converged else f", stopped after {_MAX_ITERATIONS} iterations"
     return dict(
-        accuracy_of(correct, labels),
+        accuracy_of(predicted, test_labels, labels),
         regularization=float(regularization),
         converged=converged,
         protocol=f"logistic regression, regularization {regularization:g}{chosen}{stopped}, on "
@@ -82,7 +82,8 @@ def knn_probe(features, labels, test_features, test_labels, *, num_neighbours=20
 
     Returns:
         dict with `value` (share of the test features classified rightly, in [0, 1]),
-        `standard_error` (over the test set), `num_neighbours`, `num_train`, `num_test` and
+        `standard_error` (over the test set), `balanced_accuracy`, `majority_share`,
+        `num_neighbours`, `num_train`, `num_test` and
         `protocol`.
 
     Raises:
@@ -110,10 +111,10 @@ def knn_probe(features, labels, test_features, test_labels, *, num_neighbours=20
         votes = np.zeros((len(block), len(classes)))
         np.add.at(votes, (np.arange(len(block))[:, None], indices[nearest]), weights)
         predicted.append(votes.argmax(axis=1))
-    correct = classes[np.concatenate(predicted)] == test_labels
+    predicted = classes[np.concatenate(predicted)]
     fewer = f" (of {num_neighbours} asked for: there are no more)" * (k < num_neighbours)
     return dict(
-        accuracy_of(correct, labels),
+        accuracy_of(predicted, test_labels, labels),
         num_neighbours=k,
         protocol=f"vote of the {k} nearest by cosine{fewer}, weights exp(cos / {temperature:g}), "
         "on " + describe_data(*data),
@@ -165,7 +166,7 @@ def low_shot_curve(
     features, labels, test_features, test_labels = data
     curve = {}
     for fraction in fractions:
-        accuracies = []
+        accuracies, balanced = [], []
         for draw in range(num_draws):
             chosen = class_balanced_subset(labels, fraction, seed=seed, draw=draw)
             result = linear_probe(
@@ -176,6 +177,7 @@ def low_shot_curve(
                 regularization=regularization,
             )
             accuracies.append(result["value"])
+            balanced.append(result["balanced_accuracy"])
             if len(chosen) == len(labels):
                 break
         count = len(accuracies)
@@ -186,6 +188,8 @@ def low_shot_curve(
             value=float(np.mean(accuracies)),
             standard_deviation=deviation,
             accuracies=accuracies,
+            balanced_accuracy=float(np.mean(balanced)),
+            majority_share=result["majority_share"],
             num_labels=len(chosen),
             num_draws=count,
             protocol=f"{result['protocol']}, {100 * fraction:g} % of {len(labels)} labels{how}",
@@ -268,14 +272,22 @@ def _cross_validated(features, labels, candidates, seed):
     return best, words
 
 
-def accuracy_of(correct, labels):
-    """The share of what is `correct`, with its standard error and the counts."""
-    value = float(correct.mean())
+def accuracy_of(predicted, test_labels, labels):
+    """The share of right predictions, with its standard error and what it stands beside.
+
+    `balanced_accuracy` is the mean over the classes of the share that was found; `majority_share`
+    the accuracy of always naming the commonest test class, which needs no features.
+    """
+    from sklearn.metrics import balanced_accuracy_score
+
+    value, count = float(np.mean(predicted == test_labels)), len(test_labels)
     return dict(
         value=value,
-        standard_error=math.sqrt(value * (1.0 - value) / len(correct)),
+        standard_error=math.sqrt(value * (1.0 - value) / count),
+        balanced_accuracy=float(balanced_accuracy_score(test_labels, predicted)),
+        majority_share=float(np.unique(test_labels, return_counts=True)[1].max() / count),
         num_train=len(labels),
-        num_test=len(correct),
+        num_test=count,
     )
 
 

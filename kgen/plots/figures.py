@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from kgen.plots.pictures import Picture
+
 
 def rasterize(figure):
     """Draws a `matplotlib.figure.Figure` that no window and no `pyplot` knows.
@@ -16,4 +18,4 @@ def rasterize(figure):
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy().view(Picture)

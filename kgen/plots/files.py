@@ -23,15 +23,19 @@ def save_png(image, path, *, scale=None):
     Raises:
         ValueError: If the image, the path's ending or the scale is not as expected.
     """
-    path = png_path(path)
-    image = check_picture(image)
+    path, content = png_path(path), png_bytes(check_picture(image), scale=scale)
+    with replace_atomically(path) as stream:
+        stream.write(content)
+
+
+def png_bytes(image, *, scale=None):
+    """A picture as the bytes of a PNG file; `scale` as for `save_png`."""
     if scale is None:
         scale = math.ceil(_MIN_SIDE / min(image.shape[:2]))
     if scale < 1 or int(scale) != scale:
         raise ValueError(f"Expected scale to be a whole number >= 1. Received scale={scale}.")
     enlarged = image.repeat(int(scale), axis=0).repeat(int(scale), axis=1)
-    with replace_atomically(path) as stream:
-        stream.write(tf.io.encode_png(enlarged).numpy())
+    return tf.io.encode_png(enlarged).numpy()
 
 
 def png_path(path):

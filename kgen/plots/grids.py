@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from kgen import specs
-from kgen.plots.pictures import CHANNELS
+from kgen.plots.pictures import CHANNELS, Picture
 
 _WHITE, _GREY = 255, 160
 # Images whose edges are brighter would have no visible border on white.
@@ -62,7 +62,7 @@ def image_grid(images, *, columns=None, padding=1):
         top = border + index // columns * cell_height
         left = border + index % columns * cell_width
         canvas[top : top + height, left : left + width] = image
-    return canvas
+    return canvas.view(Picture)
 
 
 def _columns(num_images):

@@ -6,6 +6,21 @@ CHANNELS = (1, 3, 4)
 """The numbers of channels that a PNG can hold here: gray, RGB, RGBA."""
 
 
+class Picture(np.ndarray):
+    """A uint8 array `(height, width, channels)` that a notebook shows as the picture it is.
+
+    It is an array in all else: `np.asarray(picture)` is a plain one.
+    """
+
+    def _repr_png_(self):
+        """The PNG that IPython shows; None for what is no picture, such as a row of pixels."""
+        from kgen.plots.files import png_bytes
+
+        if self.dtype != np.uint8 or self.ndim != 3 or self.shape[-1] not in CHANNELS:
+            return None
+        return png_bytes(np.asarray(self))
+
+
 def check_picture(image, *, name="image"):
     """Returns `image` as an array if it is a picture that a PNG can hold.
 

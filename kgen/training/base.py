@@ -9,9 +9,10 @@ import tensorflow as tf
 from kgen import checks, layers, specs
 from kgen.training import data
 from kgen.training.divergence import DivergenceGuard
-from kgen.training.hooks import Hooks
+from kgen.training.hooks import EpochsOfValues, Hooks
 from kgen.training.saving import (
     SavedByArguments,
+    argument_names,
     check_arguments_are_kept,
     check_can_be_saved,
     check_may_change,
@@ -70,6 +71,15 @@ class BaseModel(SavedByArguments, keras.Model):
         check_may_change(self, name, value)
         check_can_be_saved(self, name, value)
         super().__setattr__(name, value)
+
+    def __repr__(self):
+        names = [name for name in argument_names(type(self)) if hasattr(self, name)]
+        made = {name: getattr(self, name) for name in names}
+        heads = [f"{name}={part!r}" for name, part in made.items() if hasattr(part, "params_size")]
+        spec = getattr(self, "data_spec", None)
+        takes = "" if spec is None else f" of {specs.describe(spec)}"
+        parts = [f"{type(self).__name__} '{self.name}'{takes}", *heads]
+        return f"<{', '.join(parts)}, {self.count_params():,} weights>"
 
     @property
     def predict_spec(self):
@@ -316,12 +326,15 @@ class BaseModel(SavedByArguments, keras.Model):
             raise TypeError("fit adds callbacks of its own: give a list, not a CallbackList.")
         examples = data.examples(x, batch) if wants_examples else None
         hooks = Hooks(batch if wants_batch else None, examples)
-        callbacks = [hooks, DivergenceGuard(), *_as_list(callbacks)]
+        recorder = EpochsOfValues()
+        callbacks = [hooks, DivergenceGuard(), *_as_list(callbacks), recorder]
         if isinstance(x, (tf.data.Dataset, types.GeneratorType)):
             # Keras warns that it leaves their order alone, even where nobody asked.
             kwargs.setdefault("shuffle", False)
         y = data.with_stand_in(x, y, given)
-        return super().fit(x, y, batch_size, epochs, callbacks=callbacks, **kwargs)
+        history = super().fit(x, y, batch_size, epochs, callbacks=callbacks, **kwargs)
+        history.epochs_of = recorder.epochs
+        return history
 
     def evaluate(self, x=None, y=None, **kwargs):
         """Keras' `evaluate`: means of the terms, in nats per example where they are likelihoods."""

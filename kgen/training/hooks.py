@@ -41,6 +41,22 @@ class Hooks(keras.callbacks.Callback):
         self.model.after_training()
 
 
+class EpochsOfValues(keras.callbacks.Callback):
+    """Keeps the epochs, counted from 1, at which each value was logged: `History` does not.
+
+    It stands behind all other callbacks, which may log values of their own every few epochs.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.epochs = {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Notes what this epoch logged."""
+        for name in logs or {}:
+            self.epochs.setdefault(name, []).append(epoch + 1)
+
+
 class PlayersFollow(keras.callbacks.Callback):
     """Lets all players follow where a callback of Keras moves `model.optimizer`'s learning rate.
 

@@ -1,0 +1,132 @@
+"""Figures beside which stands what they would be without any skill."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn import metrics
+
+import kgen
+from kgen import evaluation, heads, networks, plots
+
+RANDOM = np.random.RandomState(0)
+
+
+def unbalanced(count, seed):
+    labels = (np.random.RandomState(seed).uniform(size=count) < 0.05).astype("int64")
+    return np.zeros((count, 4), "float32"), labels
+
+
+@pytest.mark.parametrize(
+    "probe", [evaluation.knn_probe, evaluation.linear_probe, evaluation.keras_linear_probe]
+)
+def test_features_of_zeros_do_not_look_like_095(probe):
+    features, labels = unbalanced(400, 1)
+    test_features, test_labels = unbalanced(400, 2)
+    result = probe(features, labels, test_features, test_labels)
+    assert result["value"] > 0.9
+    assert result["majority_share"] == pytest.approx(np.mean(test_labels == 0))
+    assert result["balanced_accuracy"] == pytest.approx(0.5)
+
+
+def test_balanced_accuracy_is_scikit_learns():
+    labels = RANDOM.randint(3, size=300)
+    features = np.eye(3)[labels] + RANDOM.normal(size=(300, 3))
+    result = evaluation.knn_probe(features[:200], labels[:200], features[200:], labels[200:])
+    assert 0.4 < result["balanced_accuracy"] < 0.95
+    predicted = evaluation.probes.accuracy_of(labels[:5], labels[:5], labels)
+    assert predicted["balanced_accuracy"] == predicted["value"] == 1.0
+    wrong = np.where(labels == 0, 1, labels)
+    result = evaluation.probes.accuracy_of(wrong, labels, labels)
+    assert result["balanced_accuracy"] == metrics.balanced_accuracy_score(labels, wrong)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_a_set_against_itself(k):
+    features = RANDOM.normal(size=(200, 6)).astype("float32")
+    figures = evaluation.precision_recall_density_coverage(
+        features, features, None, num_neighbours=k
+    )
+    assert figures["density"]["value"] == pytest.approx((k + 1) / k, abs=0.01)
+    for name in ("precision", "recall", "coverage"):
+        assert figures[name]["value"] == 1.0
+
+
+def test_all_figures_take_features():
+    """The same as by an extractor that gives those features."""
+    real, generated = (RANDOM.uniform(size=(60, 2, 2, 1)).astype("float32") for _ in range(2))
+    extractor = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten()])
+    flat = [images.reshape(60, -1) for images in (real, generated)]
+    for figure in (evaluation.frechet_distance, evaluation.kernel_distance):
+        expected = figure(real, generated, extractor)["value"]
+        assert figure(*flat, None)["value"] == pytest.approx(expected, rel=1e-5)
+    both = evaluation.precision_recall_density_coverage
+    expected, received = both(real, generated, extractor), both(*flat, None)
+    assert {n: f["value"] for n, f in expected.items()} == {
+        n: f["value"] for n, f in received.items()
+    }
+    with pytest.raises(ValueError, match=r"Without an extractor the real features are an array"):
+        evaluation.kernel_distance(real, flat[1], None)
+
+
+def test_inception_score_sees_probabilities():
+    softmax = keras.Sequential(
+        [keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
+    )
+    images = RANDOM.uniform(size=(40, 2, 2, 1)).astype("float32")
+    with pytest.raises(ValueError, match="gives probabilities, not logits.*from_logits=False"):
+        evaluation.inception_score(images, softmax)
+    assert evaluation.inception_score(images, softmax, from_logits=False)["value"] >= 1.0
+
+
+DENSE = dict(
+    encoder=functools.partial(networks.dense_encoder, hidden_units=(4,)),
+    decoder=functools.partial(networks.dense_decoder, hidden_units=(4,)),
+)
+
+
+def vae():
+    return kgen.VAE.for_images((4, 4, 1), latent_dim=2, likelihood=heads.Normal(), **DENSE)
+
+
+def test_each_value_is_drawn_at_its_epoch(tmp_path, monkeypatch):
+    class EveryFourth(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch % 4 == 3:
+                logs["figure"] = epoch
+
+    model = vae()
+    model.compile()
+    images = RANDOM.uniform(size=(8, 4, 4, 1)).astype("float32")
+    history = model.fit(images, epochs=10, verbose=0, callbacks=[EveryFourth()])
+    assert history.epochs_of["figure"] == [4, 8] and history.epochs_of["loss"] == [*range(1, 11)]
+    drawn = {}
+
+    def plot(axes, epochs, values, **kwargs):
+        drawn[axes.get_title()] = list(epochs)
+
+    monkeypatch.setattr("matplotlib.axes.Axes.plot", plot)
+    monkeypatch.setattr("matplotlib.axes.Axes.legend", lambda *args, **kwargs: None)
+    plots.training_curves(history, tmp_path / "curves.png")
+    assert drawn["figure"] == [4, 8] and drawn["loss"] == [*range(1, 11)]
+
+
+def test_a_models_repr_says_what_it_is():
+    model = vae()
+    text = repr(model)
+    assert text.startswith("<VAE 'vae") and "of images (4, 4, 1)" in text
+    assert "likelihood=Normal(scale=None, min_scale=0.001)" in text
+    assert f"{model.count_params():,} weights>" in text
+
+
+def test_a_notebook_shows_pictures():
+    picture = plots.sample_grid(vae(), num_samples=4)
+    content = picture._repr_png_()
+    assert content.startswith(b"\x89PNG")
+    import io
+
+    shown = np.asarray(Image.open(io.BytesIO(content)))
+    assert min(shown.shape[:2]) >= 400
+    assert type(np.asarray(picture)) is np.ndarray and picture[0]._repr_png_() is None
