@@ -1,5 +1,6 @@
 """Figures of the evaluation suite, while `fit` runs."""
 
+import inspect
 import numbers
 import pathlib
 
@@ -56,8 +57,16 @@ class EvaluationLogger(keras.callbacks.Callback):
         self._skipped_epoch = None
 
     def on_train_begin(self, logs=None):
-        """Forgets the training before this one."""
+        """Forgets the training before this one, and looks whether `evaluate` takes a model."""
         self._skipped_epoch = None
+        try:
+            inspect.signature(self.evaluate).bind(self.model)
+        except TypeError as error:
+            raise ValueError(
+                f"evaluate is called with the model alone, which it does not take: {error}."
+            ) from None
+        if self.log_dir is not None and is_chief(self.model):
+            self.log_dir.mkdir(parents=True, exist_ok=True)
 
     def on_epoch_end(self, epoch, logs=None):
         """Evaluates, where it is time, and adds the values to the logs."""

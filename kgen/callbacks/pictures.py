@@ -26,8 +26,8 @@ class PictureLogger(keras.callbacks.Callback):
 
     Raises:
         ValueError: If `pictures` is empty, a name cannot be a file name, a value cannot be called,
-            or `every` is below 1. While training, if a function returns something else than a
-            picture.
+            or `every` is below 1. When training begins, if a function returns something else than
+            a picture: each is called once then.
     """
 
     def __init__(self, log_dir, pictures, *, every=1):
@@ -46,6 +46,13 @@ class PictureLogger(keras.callbacks.Callback):
         self.pictures = dict(pictures)
         self.every = every
         self._writer = None
+
+    def on_train_begin(self, logs=None):
+        """Draws every picture once, so that what fails does so before the first epoch."""
+        if is_chief(self.model):
+            self.log_dir.mkdir(parents=True, exist_ok=True)
+            for name, draw in self.pictures.items():
+                plots.check_picture(draw(self.model), name=f"picture {name!r}")
 
     def on_epoch_end(self, epoch, logs=None):
         """Draws and writes every picture."""

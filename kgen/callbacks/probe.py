@@ -84,6 +84,10 @@ class OnlineProbe(EvaluationLogger):
         """Forgets the training before this one."""
         super().on_train_begin(logs)
         self._collapsed = set()
+        for role, data in (("training", self.train), ("test", self.test)):
+            images, _ = next(labelled_batches(role, data))
+            with checks.role(f"the {role} images of OnlineProbe"):
+                self.model.embed(images[:2])
 
     def _measure(self, model):
         features, labels = evaluation.embed_dataset(model, self.train, role="training")

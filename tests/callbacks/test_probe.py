@@ -77,7 +77,7 @@ class _Recorder(keras.callbacks.Callback):
         self.expected.append((votes["value"], rank["value"], rank["spread"]))
 
 
-NAMES = ("knn_accuracy", "embedding_rank", "embedding_spread")
+NAMES = ("knn_accuracy", "knn_balanced_accuracy", "embedding_rank", "embedding_spread")
 
 
 @pytest.mark.parametrize("as_data_set", [False, True])

@@ -130,3 +130,57 @@ def test_a_notebook_shows_pictures():
     shown = np.asarray(Image.open(io.BytesIO(content)))
     assert min(shown.shape[:2]) >= 400
     assert type(np.asarray(picture)) is np.ndarray and picture[0]._repr_png_() is None
+
+
+class Epochs(keras.callbacks.Callback):
+    """Fails the test if an epoch begins."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        raise AssertionError("an epoch began")
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (
+            lambda folder: kgen.callbacks.PictureLogger(
+                folder, {"samples": lambda model: model.sample(4)}, every=2
+            ),
+            ValueError,
+            "Expected picture 'samples' to be uint8",
+        ),
+        (
+            lambda folder: kgen.callbacks.PictureLogger(
+                folder, {"samples": lambda model: model.draw(4)}, every=2
+            ),
+            AttributeError,
+            "draw",
+        ),
+        (
+            lambda folder: kgen.callbacks.EvaluationLogger(lambda model, data: {}, every=2),
+            ValueError,
+            "evaluate is called with the model alone",
+        ),
+    ],
+)
+def test_what_fails_does_so_before_the_first_epoch(make, error, message, tmp_path):
+    model = vae()
+    model.compile()
+    images = RANDOM.uniform(size=(8, 4, 4, 1)).astype("float32")
+    with pytest.raises(error, match=message):
+        model.fit(images, epochs=2, verbose=0, callbacks=[Epochs(), make(tmp_path)])
+
+
+def test_a_probe_of_other_pictures_is_found_before_the_first_epoch():
+    model = kgen.SimCLR.for_images((8, 8, 1), embedding_dim=4, projection_dim=4)
+    model.compile()
+    images = RANDOM.uniform(size=(8, 8, 8, 3)).astype("float32")
+    labels = np.arange(8) % 2
+    probe = kgen.callbacks.OnlineProbe((images, labels), (images, labels), every=2)
+    views = kgen.data.views(
+        kgen.data.from_arrays(images[..., :1], batch_size=8),
+        kgen.data.grey_augmentation((8, 8, 1)),
+    )
+    message = r"training images of OnlineProbe: .*Expected images of shape \(batch, 8, 8, 1\)"
+    with pytest.raises(ValueError, match=message):
+        model.fit(views, epochs=2, verbose=0, callbacks=[Epochs(), probe])
