@@ -19,8 +19,6 @@ import dataclasses
 import functools
 import pathlib
 
-import numpy as np
-
 import kgen
 from kgen import checks, evaluation, experiment, heads, networks, plots, serving, specs
 from kgen.experiment import option

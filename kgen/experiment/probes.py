@@ -88,7 +88,8 @@ def supervised(make_model, train, test, augmentation, config):
         config: with `supervised_steps`, 0 for none, `batch_size`, `learning_rate` and `seed`.
 
     Returns:
-        dict of name -> dict with what `kgen.evaluation.accuracy` gives, `num_labels` and `protocol`.
+        dict of name -> dict with what `kgen.evaluation.accuracy` gives, `num_labels` and
+        `protocol`.
     """
     return {
         f"supervised_{_percent(fraction)}": _supervised(
