@@ -69,7 +69,7 @@ def test_category_embedding(rank, policy):
     assert len(np.unique(layer.embeddings, axis=0)) == 2000
     # Off the levels is some category, never beyond the vectors.
     for value, nearest in ((-3.0, 0), (7.0, 1999), (0.4 / 1999, 0), (0.6 / 1999, 1)):
-        np.testing.assert_array_equal(layer([[value]])[0], layer.embeddings[nearest])
+        np.testing.assert_array_equal(layer(np.array([[value]]))[0], layer.embeddings[nearest])
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert copy.get_config() == layer.get_config()
     with pytest.raises(ValueError, match="Expected 1 channel, the category, received 3"):

@@ -31,13 +31,13 @@ class CodePrior(Sampling):
             self.prior = None
             return
         num_codes = self.quantizer.num_codes
-        is_class = isinstance(prior, type)
-        if not isinstance(prior, keras.Model) and callable(prior) and not is_class:
+        # Models, heads and classes have one, functions that make a model have none.
+        if callable(prior) and not hasattr(prior, "get_config"):
             with self.distribute_strategy.scope():
                 prior = prior(self.code_shape, num_codes)
         wanted = f"such as kgen.GatedPixelCNN.for_codes({self.code_shape}, {num_codes})"
         if not isinstance(prior, Sampling) or not isinstance(prior, keras.Model):
-            name = prior.__name__ if is_class else type(prior).__name__
+            name = prior.__name__ if isinstance(prior, type) else type(prior).__name__
             raise ValueError(f"prior must be a model of code maps, {wanted}; received {name}.")
         spec = specs.x_and_y(prior.data_spec)[0]
         if spec != specs.Images((*self.code_shape, 1), num_codes):
