@@ -256,6 +256,7 @@ CASES = [
             discriminator=functools.partial(networks.dense_discriminator, hidden_units=(8,)),
             **SMALL,
         ),
+        exports=False,
     ),
     Case(
         "vae_of_a_table",
@@ -421,6 +422,7 @@ CASES = [
             **READERS,
         ),
         follows=FOLLOWS,
+        exports=False,
     ),
     Case(
         "bigan",
@@ -466,6 +468,7 @@ CASES = [
             condition=specs.Attributes(2),
             network=PIXELCNN,
         ),
+        exports=False,
     ),
     Case(
         "pixelcnn_colour",
@@ -522,6 +525,7 @@ CASES = [
             ),
             likelihood=heads.Categorical(4),
         ),
+        exports=False,
     ),
     Case(
         "nade_of_labels",
