@@ -91,7 +91,7 @@ class ObjectiveModel(BaseModel):
 
     def train_step(self, data):
         """One step: objective, gradient, update, `after_step`, running means."""
-        x, y, sample_weight = unpack(data)
+        x, y, sample_weight = unpack(data, self)
         terms = self._minimize(
             self.optimizer,
             self._learned_variables(),
@@ -106,7 +106,7 @@ class ObjectiveModel(BaseModel):
 
     def test_step(self, data):
         """The running means of the terms, with `training=False`."""
-        x, y, sample_weight = unpack(data)
+        x, y, sample_weight = unpack(data, self)
         terms = self.objective(x, y, training=False)
         checks.terms(self, terms)
         checks.no_missing_terms(self, terms)
