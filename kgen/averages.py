@@ -52,10 +52,24 @@ class AveragedWeights:
         )
         return keras.tree.map_structure(lambda value: tf.cast(value, tf.float32), outputs)
 
+    def copy(self):
+        """The network under the averages as they are now: a keras.Model of its own."""
+        copied = copy_of(self.network)
+        for variable, mine in zip(copied.weights, self.network.weights, strict=True):
+            variable.assign(self._of.get(id(mine), mine))
+        return copied
+
     def _values(self, variables):
         return [
             tf.convert_to_tensor(self._of.get(id(variable), variable)) for variable in variables
         ]
+
+
+def copy_of(network):
+    """A network of the same layers with weights of its own, equal to those of `network`."""
+    copied = keras.models.clone_model(network)
+    copied.set_weights(network.get_weights())
+    return copied
 
 
 def _weights(network):

@@ -27,6 +27,8 @@ class Case:
     # Whether two replicas take the step of one device: no noise of its own, and the statistics of
     # the whole batch.
     same_on_replicas: bool = False
+    # A second stage of training, `(model, *data)`, after `fit`.
+    second_stage: Callable | None = None
 
 
 SMALL = dict(
@@ -221,6 +223,21 @@ CASES = [
         same_on_replicas=True,
     ),
     Case(
+        "vqvae_prior",
+        lambda: kgen.VQVAE.for_images(
+            SHAPE,
+            num_codes=4,
+            code_dim=2,
+            prior=functools.partial(
+                kgen.GatedPixelCNN.for_codes, embedding_dim=2, network=GATED, name="prior"
+            ),
+            **FEATURES,
+        ),
+        second_stage=lambda model, x: model.fit_prior(x, batch_size=8, epochs=2, verbose=0),
+        # All weights of the prior, by the names of its layers.
+        follows=("codebook", "counts", "sums", "prior", "causal", "row_conv", "category"),
+    ),
+    Case(
         "adversarial_autoencoder",
         lambda: kgen.AdversarialAutoencoder(
             SMALL["encoder"](SHAPE, 2),
@@ -239,6 +256,7 @@ CASES = [
             discriminator=functools.partial(networks.dense_discriminator, hidden_units=(8,)),
             **SMALL,
         ),
+        exports=False,
     ),
     Case(
         "vae_of_a_table",
@@ -404,6 +422,7 @@ CASES = [
             **READERS,
         ),
         follows=FOLLOWS,
+        exports=False,
     ),
     Case(
         "bigan",
@@ -449,6 +468,7 @@ CASES = [
             condition=specs.Attributes(2),
             network=PIXELCNN,
         ),
+        exports=False,
     ),
     Case(
         "pixelcnn_colour",
@@ -505,6 +525,7 @@ CASES = [
             ),
             likelihood=heads.Categorical(4),
         ),
+        exports=False,
     ),
     Case(
         "nade_of_labels",

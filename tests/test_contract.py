@@ -63,6 +63,8 @@ def test_contract(case, read_as_variables, tmp_path):
     assert set(history) == set(model.metrics_names)
     assert all(np.isfinite(values).all() for values in history.values())
     assert int(model.steps) == 4
+    if case.second_stage:
+        case.second_stage(model, *data)
     check_what_moved(case, model, before)
     assert all(int(optimizer.iterations.numpy()) >= 4 for optimizer in optimizers(model))
 
@@ -97,6 +99,11 @@ def check_what_moved(case, model, before):
 
 
 def optimizers(model):
+    apart = getattr(model, "learns_apart", ())
+    return [*own_optimizers(model), *(each for part in apart for each in optimizers(part))]
+
+
+def own_optimizers(model):
     if isinstance(model, kgen.GameModel):
         return [model.player_optimizer(player) for player in model.players]
     return [] if model.optimizer is None else [model.optimizer]

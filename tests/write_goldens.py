@@ -30,6 +30,8 @@ def write(case):
     model = compiled(case)
     data = examples(model, 16)
     model.fit(*data, batch_size=8, verbose=0, shuffle=False)
+    if case.second_stage:
+        case.second_stage(model, *data)
     arrays = {}
     for place, part in enumerate(keras.tree.flatten(data)):
         arrays[f"data/{place}"] = part

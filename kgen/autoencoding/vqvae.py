@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from kgen import checks, heads, specs
+from kgen.autoencoding.parts.code_prior import CodePrior
 from kgen.layers import VectorQuantizer
 from kgen.losses import variational as losses
 from kgen.networks import (
@@ -21,13 +22,22 @@ from kgen.verbs import Decoding, Reconstruction, Scoring
 
 
 @keras.saving.register_keras_serializable(package="kgen")
-class VQVAE(Reconstruction, Decoding, Scoring, ObjectiveModel):
+class VQVAE(CodePrior, Reconstruction, Decoding, Scoring, ObjectiveModel):
     """Vector-quantized VAE with a codebook that follows by moving averages.
 
         loss = -log p(x | z_q) + beta mean_positions ||z_e(x) - sg[e]||^2
 
-    The KL to a uniform prior is the constant `H W log K`; a learned prior over the codes is another
-    model. `perplexity` is exp of the entropy of the codes' use in the batch, from 1 to K.
+    The KL to a uniform prior is the constant `H W log K`. `perplexity` is exp of the entropy of the
+    codes' use in the batch, from 1 to K.
+
+    A second stage makes it a model to draw from: a prior learns the codes of the trained model,
+    which is left as it is.
+
+        vqvae = kgen.VQVAE.for_images((28, 28, 1))
+        vqvae.compile()
+        vqvae.fit(images, epochs=20)
+        vqvae.fit_prior(images, prior=kgen.GatedPixelCNN.for_codes, epochs=50)
+        vqvae.sample(16, seed=0)
 
     Args:
         encoder: keras.Model from images `(batch, height, width, channels)` to vectors `(batch,
@@ -37,13 +47,16 @@ class VQVAE(Reconstruction, Decoding, Scoring, ObjectiveModel):
         quantizer: `kgen.layers.VectorQuantizer(num_codes, code_dim)`.
         likelihood: head that makes p(x|z); `kgen.heads.Normal(scale=0.1)` by default.
         beta: float >= 0, weight of the commitment term.
+        prior: kgen model of the code maps, or a function `(code_shape, num_codes) -> model` that
+            makes it, such as `kgen.GatedPixelCNN.for_codes`; None for a model without `sample`,
+            until `fit_prior` gets one.
         **kwargs: `seed`, `name`, `dtype`.
 
     Raises:
-        ValueError: if the networks, the quantizer and the likelihood do not fit.
+        ValueError: if the networks, the quantizer, the likelihood and the prior do not fit.
 
-    Reference: van den Oord et al. 2017, "Neural Discrete Representation Learning", eq. 3, with the
-    codebook's update of appendix A.1.
+    Reference: van den Oord et al. 2017, "Neural Discrete Representation Learning", eq. 3 and
+    section 3.3, with the codebook's update of appendix A.1.
     """
 
     beta = Hyperparameter(checks.at_least, 0.0)
@@ -52,7 +65,9 @@ class VQVAE(Reconstruction, Decoding, Scoring, ObjectiveModel):
     latent_name = "codes"
     score_meaning = QUANTITIES["reconstruction"]
 
-    def __init__(self, encoder, decoder, quantizer, *, likelihood=None, beta=0.25, **kwargs):
+    def __init__(
+        self, encoder, decoder, quantizer, *, likelihood=None, beta=0.25, prior=None, **kwargs
+    ):
         super().__init__(**kwargs)
         self.encoder = checks.network("encoder", encoder)
         self.decoder = checks.network("decoder", decoder)
@@ -65,6 +80,7 @@ class VQVAE(Reconstruction, Decoding, Scoring, ObjectiveModel):
         code_dim = (*self.code_shape, quantizer.code_dim)
         checks.output_shape("encoder", encoder, code_dim, "the quantizer's code_dim comes last")
         checks.likelihood_network("decoder", decoder, self.image_shape, self.likelihood)
+        self._set_prior(prior)
 
     @classmethod
     def for_images(
@@ -88,7 +104,7 @@ class VQVAE(Reconstruction, Decoding, Scoring, ObjectiveModel):
                 default halves the sides twice, rounding up.
             decoder: function `(code_dim, output_shape) -> keras.Model`, which mirrors it.
             likelihood: as for the class.
-            **kwargs: the class's other arguments.
+            **kwargs: the class's other arguments, such as `prior`.
         """
         checks.network_functions(encoder=encoder, decoder=decoder)
         likelihood = checks.head("likelihood", likelihood, heads.Normal(scale=0.1))

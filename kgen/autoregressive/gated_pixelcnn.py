@@ -58,3 +58,34 @@ class GatedPixelCNN(ConvolutionalPixels, ObjectiveModel):
             channel_groups=num_passes(likelihood, image_shape),
         )
         return cls(made, likelihood=likelihood, condition=condition, **kwargs)
+
+    @classmethod
+    def for_codes(
+        cls,
+        code_shape,
+        num_codes,
+        *,
+        embedding_dim=32,
+        condition=None,
+        network=gated_pixelcnn,
+        **kwargs,
+    ):
+        """A Gated PixelCNN of maps of codes, such as a VQ-VAE's, whose prior it can be.
+
+            vqvae.fit_prior(images, prior=kgen.GatedPixelCNN.for_codes, epochs=30)
+
+        A map is an image of one channel on the levels k / (num_codes - 1). Codes have no order: the
+        network reads a learned vector for each, and gives each its own logit.
+
+        Args:
+            code_shape: `(rows, columns)`.
+            num_codes: int >= 2.
+            embedding_dim: int >= 1, size of these vectors.
+            condition: as for `for_images`.
+            network: function `(map_shape, num_codes, condition=, embedding_dim=) -> keras.Model`.
+            **kwargs: `seed`, `name`, `dtype`.
+        """
+        likelihood = heads.Categorical(num_codes)
+        map_shape = (*code_shape, 1)
+        made = network(map_shape, num_codes, condition=condition, embedding_dim=embedding_dim)
+        return cls(made, likelihood=likelihood, condition=condition, **kwargs)

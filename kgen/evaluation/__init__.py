@@ -2,6 +2,10 @@
 
 from kgen.evaluation.accuracies import accuracy as accuracy
 from kgen.evaluation.batched_probe import keras_linear_probe as keras_linear_probe
+from kgen.evaluation.disentanglement import (
+    disentanglement_completeness_informativeness as disentanglement_completeness_informativeness,
+)
+from kgen.evaluation.disentanglement import mutual_information_gap as mutual_information_gap
 from kgen.evaluation.extractors import ClassifierFeatures as ClassifierFeatures
 from kgen.evaluation.extractors import classifier_features as classifier_features
 from kgen.evaluation.extractors import inception_features as inception_features

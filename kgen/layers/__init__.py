@@ -8,6 +8,7 @@ from kgen.layers.diagonal_lstm import DiagonalBiLSTM as DiagonalBiLSTM
 from kgen.layers.layer_normalization import LayerNormalization as LayerNormalization
 from kgen.layers.masked_conditionals import MaskedConditionals as MaskedConditionals
 from kgen.layers.masked_dense import MaskedDense as MaskedDense
+from kgen.layers.pointwise import CategoryEmbedding as CategoryEmbedding
 from kgen.layers.pointwise import ConcatELU as ConcatELU
 from kgen.layers.pointwise import GatedActivation as GatedActivation
 from kgen.layers.pointwise import OnesChannel as OnesChannel

@@ -99,3 +99,53 @@ class OnesChannel(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         """One channel more."""
         return *input_shape[:-1], input_shape[-1] + 1
+
+
+@keras.saving.register_keras_serializable(package="kgen")
+class CategoryEmbedding(keras.layers.Layer):
+    """A learned vector for each of K categories, which stand on the levels k / (K - 1).
+
+        y = E_k,    k = round((K - 1) x)
+
+    So a network reads pixels without an order, such as the entries of a codebook.
+
+    Args:
+        num_categories: int >= 2, K.
+        dim: int >= 1, the size of a vector.
+
+    Call: float32 `(..., 1)` in [0, 1] to `(..., dim)`.
+    """
+
+    pointwise = True
+
+    def __init__(self, num_categories, dim, **kwargs):
+        # Levels of half precision would be those of other categories.
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.num_categories = checks.integer_at_least("num_categories", num_categories, 2)
+        self.dim = checks.positive_integer("dim", dim)
+
+    def build(self, input_shape):
+        """Make the vectors."""
+        if input_shape[-1] != 1:
+            raise ValueError(f"Expected 1 channel, the category, received {input_shape[-1]}.")
+        shape = (self.num_categories, self.dim)
+        self.embeddings = self.add_weight(
+            name="embeddings", shape=shape, initializer=keras.initializers.RandomNormal(stddev=1.0)
+        )
+        super().build(input_shape)
+
+    def call(self, inputs):
+        """The vectors."""
+        categories = tf.round(tf.squeeze(inputs, -1) * (self.num_categories - 1))
+        # What is no level, as in an image that is not drawn yet, is some category.
+        last = self.num_categories - 1.0
+        categories = tf.cast(tf.clip_by_value(categories, 0.0, last), tf.int32)
+        return tf.gather(tf.convert_to_tensor(self.embeddings), categories)
+
+    def compute_output_shape(self, input_shape):
+        """`dim` channels."""
+        return *input_shape[:-1], self.dim
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {**super().get_config(), "num_categories": self.num_categories, "dim": self.dim}

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from kgen import checks
-from kgen.layers import CausalConv2D, GatedActivation, RowConv2D
+from kgen.layers import CategoryEmbedding, CausalConv2D, GatedActivation, RowConv2D
 from kgen.networks.conditional import condition_inputs, offset
 from kgen.networks.pixelcnn import rounded_up
 
@@ -19,6 +19,7 @@ def gated_pixelcnn(
     condition=None,
     num_maps=None,
     channel_groups=1,
+    embedding_dim=None,
 ):
     """A causal network of two stacks, without a blind spot.
 
@@ -43,6 +44,9 @@ def gated_pixelcnn(
         num_maps: int, channels of the maps s, or None for a network without them.
         channel_groups: int, 1, or the number of channels to order them by masks: R, G, B, which
             share all sizes equally.
+        embedding_dim: int, where pixels are categories without an order, as many as
+            `params_size`: the network reads a learned vector of this size for each. None for
+            pixels that are intensities.
 
     Returns:
         keras.Model from float32 images `(batch, *image_shape)` in [0, 1], or from the list of them,
@@ -79,7 +83,11 @@ def gated_pixelcnn(
             x = layers.Add()([x, layers.Conv2D(2 * filters, 1, use_bias=False)(maps)])
         return GatedActivation(channel_groups=groups)(x)
 
-    vertical = horizontal = layers.Rescaling(2.0, -1.0)(images)
+    if embedding_dim is None:
+        read = layers.Rescaling(2.0, -1.0)
+    else:
+        read = CategoryEmbedding(params_size, embedding_dim)
+    vertical = horizontal = read(images)
     for index in range(num_layers):
         size, first = (7, True) if index == 0 else (3, False)
         rows = size // 2 if first else size // 2 + 1

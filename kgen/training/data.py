@@ -144,12 +144,29 @@ def _check_parts(model, values, targets, *, several_classes):
                 checks.several_classes(value)
 
 
-def unpack(batch):
-    """The x, y and weights of a batch; y is None where `with_stand_in` made it."""
+def unpack(batch, model=None):
+    """The x, y and weights of a batch; y is None where `with_stand_in` made it.
+
+    With a model, pixels of x are looked at in the graph too: `check` sees a first batch alone.
+    """
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
     shape = tf.TensorShape(getattr(y, "shape", None))
     is_stand_in = shape.rank == 2 and shape[1] == 0
+    if model is not None and model.data_spec is not None:
+        x_spec, _ = specs.x_and_y(model.data_spec)
+        if isinstance(x_spec, (specs.Images, specs.Clips)):
+            x = _in_unit_interval(x)
     return x, None if is_stand_in else y, sample_weight
+
+
+def _in_unit_interval(x):
+    """x, with an assertion that fails for pixels of another range, such as 0 .. 255."""
+    least, largest = tf.reduce_min(x), tf.reduce_max(x)
+    # NaN passes: it is a missing pixel, or the loss says so.
+    is_other = (least < -1e-3) | (largest > 1.0 + 1e-3)
+    message = "Expected pixels in [0, 1] in every batch: one after the first has others."
+    with tf.control_dependencies([tf.debugging.Assert(~is_other, [message, least, largest])]):
+        return tf.identity(x)
 
 
 def with_stand_in(x, y, sample_weight):
@@ -245,6 +262,13 @@ def _hint(x_spec, y_spec, values, targets):
         is_pair = isinstance(values, (tuple, list)) and len(values) == 2
         if is_pair and y_spec is not None and targets is None:
             return " Give x and y as two arguments, or a data set of pairs (x, y)."
+        if isinstance(values, dict):
+            wanted = "image" if "image" in values else next(iter(values), "image")
+            both = f"(e['{wanted}'], e['label'])" if y_spec is not None else f"e['{wanted}']"
+            return (
+                f" Choose the features: dataset.map(lambda e: {both}); or let kgen.data.load(name, "
+                "features=...) read the TFDS data set, which scales pixels too."
+            )
         return ""
     if hasattr(values, "ndim") and getattr(targets, "ndim", None) == values.ndim:
         return " A bare pair is read as (x, y): give ((first, second),)."

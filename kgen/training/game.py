@@ -175,7 +175,7 @@ class GameModel(BaseModel):
 
     def train_step(self, data):
         """The players' steps in the order of `turns`, then `after_step`."""
-        slices = self._slices(unpack(data))
+        slices = self._slices(unpack(data, self))
         turn, reported = 0, {}
         for player, num_steps in self.turns:
             for x, y, sample_weight in slices[-num_steps:]:
@@ -232,7 +232,7 @@ class GameModel(BaseModel):
 
     def test_step(self, data):
         """The running means of all players' terms, with `training=False`."""
-        x, y, sample_weight = unpack(data)
+        x, y, sample_weight = unpack(data, self)
         # All of them first: the running count is part of the noise's seed.
         found = {player: self.player_objective(player, x, y) for player in self.players}
         for player, terms in found.items():

@@ -1,6 +1,7 @@
 """Models that minimize one objective."""
 
 import keras
+import tensorflow as tf
 
 from kgen import checks
 from kgen.training.base import BaseModel
@@ -33,6 +34,8 @@ class ObjectiveModel(BaseModel):
     """
 
     terms = ("loss",)
+    # Layers that learn by a `fit` of their own, such as a VQ-VAE's prior: no step moves them.
+    learns_apart = ()
 
     def _tracked_names(self):
         return tuple(dict.fromkeys(("loss", *self.terms)))
@@ -70,15 +73,28 @@ class ObjectiveModel(BaseModel):
         optimizer = optimizer_of(optimizer, self.dtype_policy)
         how = dict(steps_per_execution=steps_per_execution, run_eagerly=run_eagerly)
         arguments = dict(optimizer=optimizer, jit_compile=jit_compile, **how)
-        variables = self.trainable_variables
+        variables = self._learned_variables()
         self._compile(arguments, [(optimizer, variables)], jit_compile=jit_compile, **how)
+
+    def _learned_variables(self):
+        apart = {id(v) for layer in self.learns_apart for v in layer.trainable_variables}
+        return [each for each in self.trainable_variables if id(each) not in apart]
+
+    def _penalties(self):
+        if not self.learns_apart:
+            return super()._penalties()
+        apart = {id(layer) for layer in self.learns_apart}
+        layers = [layer for layer in self.layers if id(layer) not in apart]
+        losses = [loss for layer in layers for loss in layer.losses]
+        losses += [w.regularizer(w) for w in self._trainable_variables if w.regularizer is not None]
+        return tf.cast(sum(losses), tf.float32) if losses else 0.0
 
     def train_step(self, data):
         """One step: objective, gradient, update, `after_step`, running means."""
-        x, y, sample_weight = unpack(data)
+        x, y, sample_weight = unpack(data, self)
         terms = self._minimize(
             self.optimizer,
-            self.trainable_variables,
+            self._learned_variables(),
             lambda: self.objective(x, y, training=True),
             sample_weight,
         )
@@ -90,7 +106,7 @@ class ObjectiveModel(BaseModel):
 
     def test_step(self, data):
         """The running means of the terms, with `training=False`."""
-        x, y, sample_weight = unpack(data)
+        x, y, sample_weight = unpack(data, self)
         terms = self.objective(x, y, training=False)
         checks.terms(self, terms)
         checks.no_missing_terms(self, terms)

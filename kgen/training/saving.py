@@ -137,7 +137,8 @@ def check_can_be_saved(model, name, value):
     """Raise ValueError for an argument that no file could hold: a lambda, a name in words."""
     if name not in argument_names(type(model)):
         return
-    if isinstance(value, str) and not isinstance(_default(type(model), name), str):
+    # Numbers have checks of their own.
+    if isinstance(value, str) and not isinstance(_default(type(model), name), (str, int, float)):
         if name not in ("name", "dtype"):
             raise ValueError(
                 f"{type(model).__name__}.{name} takes the object itself, not its name: received "

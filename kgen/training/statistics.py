@@ -106,7 +106,7 @@ class StatisticsModel(BaseModel):
 
     def train_step(self, data):
         """Add a batch to the sums."""
-        x, y, sample_weight = unpack(data)
+        x, y, sample_weight = unpack(data, self)
         statistics = self.statistics(x, y)
         weight = tf.ones_like(statistics["loss"], tf.float64)
         if sample_weight is not None:
@@ -123,7 +123,7 @@ class StatisticsModel(BaseModel):
 
     def test_step(self, data):
         """The running means of the terms."""
-        x, y, sample_weight = unpack(data)
+        x, y, sample_weight = unpack(data, self)
         return self._report(self.statistics(x, y), x, sample_weight)
 
     def _report(self, statistics, x, sample_weight):

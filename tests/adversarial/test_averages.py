@@ -24,9 +24,9 @@ def adam():
 
 
 def averages(model):
-    if model.averaged_generator is None:
+    if model._averages is None:
         return []
-    return [average.numpy() for average in model.averaged_generator.variables]
+    return [average.numpy() for average in model._averages.variables]
 
 
 @pytest.mark.parametrize("eager", [False, True], ids=["graph", "eager"])
@@ -60,9 +60,7 @@ def test_averages_are_the_slow_running_average(eager):
 def generator_of_averages(model):
     clone = keras.models.clone_model(model.generator)
     clone.set_weights(model.generator.get_weights())
-    for variable, average in zip(
-        clone.trainable_variables, model.averaged_generator.variables, strict=True
-    ):
+    for variable, average in zip(clone.trainable_variables, model._averages.variables, strict=True):
         variable.assign(average)
     return clone
 
@@ -102,7 +100,7 @@ def test_averages_of_a_spectrally_normalized_generator():
     hidden = networks.normalization.spectrally_normalized(keras.layers.Dense(5))(inputs)
     generator = keras.Model(inputs, keras.layers.Dense(2)(hidden))
     model = kgen.GAN(generator, dense_players()[1])
-    for average in model.averaged_generator.variables:
+    for average in model._averages.variables:
         average.assign(average + 1.0)
     latents = points(3)
     expected = generator_of_averages(model)(latents, training=False)
@@ -178,13 +176,13 @@ def test_two_replicas_average_like_one_device():
     for mine, theirs in zip(alone.variables, together.variables, strict=True):
         # Sums in another order.
         np.testing.assert_allclose(mine, theirs.numpy(), atol=1e-5, err_msg=mine.path)
-    for average in together.averaged_generator.variables:
+    for average in together._averages.variables:
         first, second = two_replicas().experimental_local_results(average.value)
         np.testing.assert_array_equal(first, second)
 
 
 def test_no_averages():
     model = kgen.GAN(*dense_players(), ema_decay=None)
-    assert model.averaged_generator is None
+    assert model._averages is None
     latents = points(3)
     np.testing.assert_array_equal(model.decode(latents), model.generator(latents))

@@ -184,7 +184,7 @@ def test_interpolate(spherical):
 
 def test_invert_finds_the_latents_of_generated_images():
     model = kgen.GAN(*dense_players(SHAPE))
-    for average in model.averaged_generator.variables:
+    for average in model._averages.variables:
         # Else the images are nearly grey.
         average.assign(3 * average)
     # Not those that the search starts from.

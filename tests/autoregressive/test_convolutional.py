@@ -48,6 +48,7 @@ SPACES = [
     (kgen.PixelCNN, (1, 2, 3), Logistic(3), {}),
     (kgen.GatedPixelCNN, (2, 2, 1), Categorical(4), dict(condition=specs.Labels(2))),
     (kgen.GatedPixelCNN, (3, 3, 1), Bernoulli(), {}),
+    (kgen.GatedPixelCNN, (2, 2, 1), Categorical(4), dict(embedding_dim=3)),
     (kgen.GatedPixelCNN, (2, 2, 3), Bernoulli(), {}),
     (kgen.GatedPixelCNN, (1, 2, 3), Logistic(3), {}),
     (kgen.PixelCNNPlusPlus, (2, 2, 1), Mixture(4, 2), dict(condition=specs.Labels(2))),
@@ -197,6 +198,9 @@ SAMPLED = {
     "pixelcnn_colour": lambda: build(kgen.PixelCNN, (3, 4, 3), Categorical(3)),
     "gated_labels": lambda: build(
         kgen.GatedPixelCNN, (4, 5, 1), Categorical(4), condition=specs.Labels(3)
+    ),
+    "gated_codes": lambda: build(
+        kgen.GatedPixelCNN, (4, 5, 1), Categorical(5), embedding_dim=3, condition=specs.Labels(2)
     ),
     "gated_colour": lambda: build(kgen.GatedPixelCNN, (3, 3, 3), Logistic(5)),
     "plus_plus_three_scales": lambda: build(

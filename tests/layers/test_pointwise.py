@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kgen.layers import ConcatELU, GatedActivation, OnesChannel
+from kgen.layers import CategoryEmbedding, ConcatELU, GatedActivation, OnesChannel
 
 
 def sigmoid(x):
@@ -53,6 +53,27 @@ def test_concat_elu_and_ones_channel():
     np.testing.assert_allclose(ConcatELU()(x), expected, **TOLERANCE)
     with_ones = np.concatenate([x, np.ones((2, 3, 4, 1))], axis=-1)
     np.testing.assert_array_equal(OnesChannel()(x), with_ones)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("rank", [2, 4])
+def test_category_embedding(rank, policy):
+    """The vector of each of 2,000 categories, which half precision could not tell apart."""
+    keras.config.set_dtype_policy(policy)
+    layer, categories = CategoryEmbedding(2000, 3), np.arange(2000)
+    levels = (categories / 1999).astype("float32").reshape(-1, *[1] * (rank - 1))
+    shape = (1,) if rank == 2 else (1, 1, 1)
+    inputs = keras.Input(shape)
+    vectors = keras.Model(inputs, layer(inputs))(levels)
+    np.testing.assert_array_equal(vectors, layer.embeddings.numpy().reshape(2000, *shape[1:], 3))
+    assert len(np.unique(layer.embeddings, axis=0)) == 2000
+    # Off the levels is some category, never beyond the vectors.
+    for value, nearest in ((-3.0, 0), (7.0, 1999), (0.4 / 1999, 0), (0.6 / 1999, 1)):
+        np.testing.assert_array_equal(layer(np.array([[value]]))[0], layer.embeddings[nearest])
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert copy.get_config() == layer.get_config()
+    with pytest.raises(ValueError, match="Expected 1 channel, the category, received 3"):
+        CategoryEmbedding(4, 2)(tf.zeros((1, 2, 2, 3)))
 
 
 LAYERS = [

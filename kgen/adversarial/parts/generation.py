@@ -5,7 +5,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from kgen import checks, specs
-from kgen.averages import AveragedWeights
+from kgen.averages import AveragedWeights, copy_of
 from kgen.networks import (
     dcgan_discriminator,
     dcgan_generator,
@@ -47,20 +47,35 @@ class LatentGeneration(Sampling, Interpolation, Discrimination):
         self.latent_dim, self.image_shape = latent_dim, image_shape
         self.data_spec = self._with_condition(specs.of_shape(image_shape))
         self.ema_decay = ema_decay
-        self.averaged_generator = None
-        if ema_decay is not None:
-            self.averaged_generator = AveragedWeights(self, generator)
+        self._averages = None if ema_decay is None else AveragedWeights(self, generator)
 
     def after_step(self):
         """Move the averaged weights."""
         if self.ema_decay is None:
             return
         steps = tf.cast(self.steps.value, tf.float32)
-        self.averaged_generator.move(tf.minimum(self.ema_decay, (1.0 + steps) / (10.0 + steps)))
+        self._averages.move(tf.minimum(self.ema_decay, (1.0 + steps) / (10.0 + steps)))
 
     def latents(self, batch_size, seed):
         """Latents of a training step: float32 `(batch_size, latent_dim)` from a stateless seed."""
         return tf.random.stateless_normal((batch_size, self.latent_dim), seed)
+
+    def averaged_generator(self):
+        """The generator that `sample` draws with, as a network of its own.
+
+            generator = gan.averaged_generator()
+            generator.save("generator.keras")
+            images = generator(tf.random.normal((16, gan.latent_dim)))
+
+        The file needs no GAN to be read; where the network has layers of `kgen.layers`, such as
+        its batch normalization, `import kgen` comes before `keras.saving.load_model`.
+
+        Returns:
+            keras.Model from latents `(batch, latent_dim)`, or from the list of them and the parts
+            of the condition, to images `(batch, *image_shape)`, with the averaged weights of this
+            moment; with the generator's own where `ema_decay` is None.
+        """
+        return copy_of(self.generator) if self._averages is None else self._averages.copy()
 
     def sample_latents(self, seeds, *, truncation=None):
         """One latent per row of `seeds`, int32 `(num_samples, 2)`.
@@ -92,7 +107,7 @@ class LatentGeneration(Sampling, Interpolation, Discrimination):
         latents = inputs(latents, self._given(condition, latents))
         if self.ema_decay is None:
             return tf.cast(self.generator(latents, training=False), tf.float32)
-        return self.averaged_generator(latents)
+        return self._averages(latents)
 
     def sample(self, num_samples, *, condition=None, truncation=None, seed=None):
         """Decode latents drawn from the prior.
