@@ -62,7 +62,23 @@ def test_a_set_against_itself(k):
     figures = evaluation.precision_recall_density_coverage(
         features, features, None, num_neighbours=k
     )
-    assert figures["density"]["value"] == pytest.approx((k + 1) / k, abs=0.01)
+    assert figures["density"]["value"] == pytest.approx((k + 1) / k, rel=1e-12)
+    for name in ("precision", "recall", "coverage"):
+        assert figures[name]["value"] == 1.0
+
+
+@pytest.mark.parametrize("copies", [3, 8])
+def test_ties_count(copies):
+    """Each of 30 points `copies` times, k = 5: with 8, all balls have radius 0 and hold 8 points.
+
+    With 3, the 5th neighbour is the last of the 3 copies of the nearest other point: a ball holds
+    6 points. Far from the origin rounding would put duplicates apart.
+    """
+    points = RANDOM.normal(size=(30, 64)) + 30.0
+    features = np.repeat(points, copies, axis=0).astype("float32")
+    figures = evaluation.precision_recall_density_coverage(features, features[::-1].copy(), None)
+    held = {3: 6, 8: 8}[copies]
+    assert figures["density"]["value"] == pytest.approx(held / 5, rel=1e-12)
     for name in ("precision", "recall", "coverage"):
         assert figures[name]["value"] == 1.0
 
@@ -80,8 +96,32 @@ def test_all_figures_take_features():
     assert {n: f["value"] for n, f in expected.items()} == {
         n: f["value"] for n, f in received.items()
     }
-    with pytest.raises(ValueError, match=r"Without an extractor the real features are an array"):
-        evaluation.kernel_distance(real, flat[1], None)
+    statistics = evaluation.FeatureStatistics("flat")
+    statistics.update(flat[0])
+    expected = evaluation.frechet_distance(*flat, None)["value"]
+    assert evaluation.frechet_distance(statistics, flat[1], None)["value"] == expected
+
+
+def test_features_that_do_not_fit():
+    features = RANDOM.normal(size=(60, 4)).astype("float32")
+    images = RANDOM.uniform(size=(60, 2, 2, 1)).astype("float32")
+    wrong = np.where(np.arange(60)[:, None] == 3, np.nan, features)
+    for figure in (
+        evaluation.frechet_distance,
+        evaluation.kernel_distance,
+        evaluation.precision_recall_density_coverage,
+    ):
+        with pytest.raises(ValueError, match="Without an extractor the real features are an array"):
+            figure(images, features, None)
+        with pytest.raises(ValueError, match="real images have 4 features, the generated ones 3"):
+            figure(features, features[:, :3], None)
+        with pytest.raises(ValueError, match="generated features hold NaN.*: 1 of 60 rows"):
+            figure(features, wrong, None)
+    first, second = (evaluation.FeatureStatistics(name) for name in ("vgg", "inception"))
+    first.update(features)
+    second.update(features)
+    with pytest.raises(ValueError, match="features of inception and of vgg. Use one extractor"):
+        evaluation.frechet_distance(first, second, None)
 
 
 def test_inception_score_sees_probabilities():
@@ -91,7 +131,18 @@ def test_inception_score_sees_probabilities():
     images = RANDOM.uniform(size=(40, 2, 2, 1)).astype("float32")
     with pytest.raises(ValueError, match="gives probabilities, not logits.*from_logits=False"):
         evaluation.inception_score(images, softmax)
-    assert evaluation.inception_score(images, softmax, from_logits=False)["value"] >= 1.0
+    from_probabilities = evaluation.inception_score(images, softmax, from_logits=False)["value"]
+    softmax.layers[-1].activation = keras.activations.linear
+    assert evaluation.inception_score(images, softmax)["value"] == pytest.approx(from_probabilities)
+    outputs = softmax(images).numpy()
+    received = evaluation.inception_score(outputs, None)
+    assert received["value"] == pytest.approx(from_probabilities)
+    assert "Inception Score by outputs of 3 classes" in received["protocol"]
+    sigmoid = keras.Sequential([*softmax.layers, keras.layers.Activation("sigmoid")])
+    with pytest.raises(ValueError, match="ends in a sigmoid, which gives neither logits nor prob"):
+        evaluation.inception_score(images, sigmoid)
+    with pytest.raises(ValueError, match="Logits need from_logits=True"):
+        evaluation.inception_score(outputs, None, from_logits=False)
 
 
 DENSE = dict(
