@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from kgen.callbacks.chief import is_chief
 from kgen.files import replace_atomically
+from kgen.training.hooks import add_values
 from kgen.training.hyperparameters import hyperparameters
 
 
@@ -116,8 +117,7 @@ class BackupAndRestore(keras.callbacks.Callback):
         # `History` forgets its epochs when training begins, after this callback's turn.
         for epoch, logs in self._records if self._history_is_due else ():
             self.model.history.epoch.append(epoch)
-            for name, value in logs.items():
-                self.model.history.history.setdefault(name, []).append(value)
+            add_values(self.model.history, epoch, logs)
         self._history_is_due = False
 
     def _save(self, epoch):

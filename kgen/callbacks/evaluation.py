@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from kgen.callbacks.chief import is_chief
+from kgen.training.hooks import add_values
 
 
 class EvaluationLogger(keras.callbacks.Callback):
@@ -89,8 +90,8 @@ class EvaluationLogger(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         """Evaluates where training stopped at an epoch that was not; closes the events."""
         if self._skipped_epoch is not None:
-            for name, value in self._values(self._skipped_epoch).items():
-                self.model.history.history.setdefault(name, []).append(value)
+            values = self._values(self._skipped_epoch)
+            add_values(self.model.history, self._skipped_epoch, values)
             self._skipped_epoch = None
         if self._writer is not None:
             self._writer.close()

@@ -9,7 +9,7 @@ import tensorflow as tf
 from kgen import checks, layers, specs
 from kgen.training import data
 from kgen.training.divergence import DivergenceGuard
-from kgen.training.hooks import EpochsOfValues, Hooks
+from kgen.training.hooks import History, Hooks
 from kgen.training.saving import (
     SavedByArguments,
     argument_names,
@@ -326,15 +326,13 @@ class BaseModel(SavedByArguments, keras.Model):
             raise TypeError("fit adds callbacks of its own: give a list, not a CallbackList.")
         examples = data.examples(x, batch) if wants_examples else None
         hooks = Hooks(batch if wants_batch else None, examples)
-        recorder = EpochsOfValues()
-        callbacks = [hooks, DivergenceGuard(), *_as_list(callbacks), recorder]
+        # The history last, as Keras' own: other callbacks add to the logs.
+        callbacks = [hooks, DivergenceGuard(), *_as_list(callbacks), History()]
         if isinstance(x, (tf.data.Dataset, types.GeneratorType)):
             # Keras warns that it leaves their order alone, even where nobody asked.
             kwargs.setdefault("shuffle", False)
         y = data.with_stand_in(x, y, given)
-        history = super().fit(x, y, batch_size, epochs, callbacks=callbacks, **kwargs)
-        history.epochs_of = recorder.epochs
-        return history
+        return super().fit(x, y, batch_size, epochs, callbacks=callbacks, **kwargs)
 
     def evaluate(self, x=None, y=None, **kwargs):
         """Keras' `evaluate`: means of the terms, in nats per example where they are likelihoods."""

@@ -138,7 +138,9 @@ def test_inception_score_sees_probabilities():
     received = evaluation.inception_score(outputs, None)
     assert received["value"] == pytest.approx(from_probabilities)
     assert "Inception Score by outputs of 3 classes" in received["protocol"]
-    sigmoid = keras.Sequential([*softmax.layers, keras.layers.Activation("sigmoid")])
+    sigmoid = keras.Sequential(
+        [keras.Input((2, 2, 1)), *softmax.layers, keras.layers.Activation("sigmoid")]
+    )
     with pytest.raises(ValueError, match="ends in a sigmoid, which gives neither logits nor prob"):
         evaluation.inception_score(images, sigmoid)
     with pytest.raises(ValueError, match="Logits need from_logits=True"):
@@ -155,26 +157,96 @@ def vae():
     return kgen.VAE.for_images((4, 4, 1), latent_dim=2, likelihood=heads.Normal(), **DENSE)
 
 
-def test_each_value_is_drawn_at_its_epoch(tmp_path, monkeypatch):
-    class EveryFourth(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            if epoch % 4 == 3:
-                logs["figure"] = epoch
+IMAGES = RANDOM.uniform(size=(8, 4, 4, 1)).astype("float32")
 
-    model = vae()
-    model.compile()
-    images = RANDOM.uniform(size=(8, 4, 4, 1)).astype("float32")
-    history = model.fit(images, epochs=10, verbose=0, callbacks=[EveryFourth()])
-    assert history.epochs_of["figure"] == [4, 8] and history.epochs_of["loss"] == [*range(1, 11)]
-    drawn = {}
 
-    def plot(axes, epochs, values, **kwargs):
-        drawn[axes.get_title()] = list(epochs)
+@pytest.fixture
+def drawn(monkeypatch):
+    """The epochs of each line that is drawn, by panel and label."""
+    lines = {}
+
+    def plot(axes, epochs, values, *, label, **kwargs):
+        assert len(epochs) == len(values)
+        lines[axes.get_title(), label] = list(epochs)
 
     monkeypatch.setattr("matplotlib.axes.Axes.plot", plot)
     monkeypatch.setattr("matplotlib.axes.Axes.legend", lambda *args, **kwargs: None)
-    plots.training_curves(history, tmp_path / "curves.png")
-    assert drawn["figure"] == [4, 8] and drawn["loss"] == [*range(1, 11)]
+    return lines
+
+
+def norm(model):
+    return {"norm": dict(value=float(np.sum(model.get_weights()[0])))}
+
+
+def fit(*used, model=None, **kwargs):
+    model = vae() if model is None else model
+    model.compile()
+    return model.fit(IMAGES, verbose=0, callbacks=list(used), **kwargs)
+
+
+class StopsAfter(keras.callbacks.Callback):
+    """Stops in good order, or as a machine that fails."""
+
+    def __init__(self, epoch, fails=False):
+        super().__init__()
+        self.epoch, self.fails = epoch, fails
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch and self.fails:
+            raise KeyboardInterrupt
+        self.model.stop_training = epoch == self.epoch
+
+
+@pytest.mark.parametrize(
+    ("used", "kwargs", "loss", "others"),
+    [
+        (
+            lambda: [kgen.callbacks.EvaluationLogger(norm, every=4)],
+            dict(epochs=10),
+            range(1, 11),
+            {("norm", "training"): [1, 5, 9, 10]},
+        ),
+        (
+            lambda: [kgen.callbacks.EvaluationLogger(norm, every=4), StopsAfter(2)],
+            dict(epochs=10),
+            range(1, 4),
+            {("norm", "training"): [1, 3]},
+        ),
+        (
+            lambda: [],
+            dict(epochs=8, initial_epoch=3, validation_data=(IMAGES,), validation_freq=3),
+            range(4, 9),
+            {("loss", "validation"): [6]},
+        ),
+    ],
+)
+def test_each_value_is_drawn_at_its_epoch(used, kwargs, loss, others, drawn):
+    plots.training_curves(fit(*used(), **kwargs))
+    assert drawn["loss", "training"] == list(loss)
+    assert {key: drawn[key] for key in others} == others
+
+
+def test_the_curves_of_a_resumed_run_are_whole(drawn, tmp_path):
+    def used():
+        logger = kgen.callbacks.EvaluationLogger(norm, every=3)
+        return logger, kgen.callbacks.BackupAndRestore(tmp_path)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(*used(), StopsAfter(4, fails=True), epochs=8)
+    plots.training_curves(fit(*used(), epochs=8))
+    assert drawn["loss", "training"] == list(range(1, 9))
+    assert drawn["norm", "training"] == [1, 4, 7, 8]
+
+
+def test_epochs_that_a_history_does_not_tell(drawn, tmp_path):
+    history = {"loss": [3.0, 2.0, 1.0, 1.0, 1.0], "fid": [9.0, 8.0]}
+    picture = plots.training_curves(history, tmp_path / "curves.png")
+    expected = {
+        ("loss", "training"): [1, 2, 3, 4, 5],
+        ("fid", "training, epochs not known"): [2, 4],
+    }
+    assert drawn == expected
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "curves.png")), picture)
 
 
 def test_a_models_repr_says_what_it_is():
