@@ -9,7 +9,8 @@ from PIL import Image
 from sklearn import metrics
 
 import kgen
-from kgen import evaluation, heads, networks, plots
+from kgen import evaluation, heads, networks, plots, specs
+from tests.cases import CASES
 
 RANDOM = np.random.RandomState(0)
 
@@ -249,12 +250,26 @@ def test_epochs_that_a_history_does_not_tell(drawn, tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "curves.png")), picture)
 
 
-def test_a_models_repr_says_what_it_is():
-    model = vae()
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_models_repr_says_what_it_is(case):
+    model = case.build()
     text = repr(model)
-    assert text.startswith("<VAE 'vae") and "of images (4, 4, 1)" in text
-    assert "likelihood=Normal(scale=None, min_scale=0.001)" in text
-    assert f"{model.count_params():,} weights>" in text
+    assert text.startswith(f"<{type(model).__name__} '{model.name}' of ")
+    assert specs.describe(model.data_spec) in text
+    assert text.endswith(f", {model.count_params():,} weights>") and "\n" not in text
+    for name in ("likelihood", "posterior", "prior"):
+        if isinstance(getattr(model, name, None), (heads.head.Head, heads.Prior)):
+            assert f"{name}={type(getattr(model, name)).__name__}" in text
+
+
+def test_the_repr_of_a_model_that_is_not_made_yet():
+    class Half(kgen.ObjectiveModel):
+        def __init__(self):
+            assert "Half object" in repr(self)
+            super().__init__()
+            assert repr(self) == f"<Half '{self.name}', 1 weights>"
+
+    Half()
 
 
 def test_a_notebook_shows_pictures():
