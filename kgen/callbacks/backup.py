@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kgen.callbacks.chief import is_chief
-from kgen.files import replace_atomically
+from kgen.files import check_folder, replace_atomically
 from kgen.training.hooks import add_values
 from kgen.training.hyperparameters import hyperparameters
 
@@ -77,7 +77,7 @@ class BackupAndRestore(keras.callbacks.Callback):
         """Restores the backup, if there is one."""
         self._records = []
         if is_chief(self.model):
-            self._check_writable()
+            check_folder(self.backup_dir, "backup_dir")
             self._remove_leftovers()
         if self.path.exists():
             self._restore()
@@ -98,16 +98,6 @@ class BackupAndRestore(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         """Does the same if no epoch was left to train; the file stays."""
         self.on_epoch_begin(epoch=None)
-
-    def _check_writable(self):
-        try:
-            self.backup_dir.mkdir(parents=True, exist_ok=True)
-            (self.backup_dir / f".{self.path.name}.probe.partial").touch()
-        except OSError as error:
-            message = (
-                f"{error.strerror}. Choose a backup_dir that can be written: {self.backup_dir}"
-            )
-            raise OSError(error.errno, message) from error
 
     def _remove_leftovers(self):
         for path in self.backup_dir.glob(f".{self.path.name}.*.partial"):

@@ -283,55 +283,19 @@ def test_a_notebook_shows_pictures():
     assert type(np.asarray(picture)) is np.ndarray and picture[0]._repr_png_() is None
 
 
-class Epochs(keras.callbacks.Callback):
-    """Fails the test if an epoch begins."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        raise AssertionError("an epoch began")
-
-
-@pytest.mark.parametrize(
-    ("make", "error", "message"),
-    [
-        (
-            lambda folder: kgen.callbacks.PictureLogger(
-                folder, {"samples": lambda model: model.sample(4)}, every=2
-            ),
-            ValueError,
-            "Expected picture 'samples' to be uint8",
-        ),
-        (
-            lambda folder: kgen.callbacks.PictureLogger(
-                folder, {"samples": lambda model: model.draw(4)}, every=2
-            ),
-            AttributeError,
-            "draw",
-        ),
-        (
-            lambda folder: kgen.callbacks.EvaluationLogger(lambda model, data: {}, every=2),
-            ValueError,
-            "evaluate is called with the model alone",
-        ),
-    ],
-)
-def test_what_fails_does_so_before_the_first_epoch(make, error, message, tmp_path):
-    model = vae()
-    model.compile()
-    images = RANDOM.uniform(size=(8, 4, 4, 1)).astype("float32")
-    with pytest.raises(error, match=message):
-        model.fit(images, epochs=2, verbose=0, callbacks=[Epochs(), make(tmp_path)])
-
-
-def test_a_probe_of_other_pictures_is_found_before_the_first_epoch():
-    model = kgen.SimCLR.for_images((8, 8, 1), embedding_dim=4, projection_dim=4)
-    model.compile()
-    images = RANDOM.uniform(size=(8, 8, 8, 3)).astype("float32")
-    labels = np.arange(8) % 2
-    probe = kgen.callbacks.OnlineProbe((images, labels), (images, labels), every=2)
-    views = kgen.data.views(
-        kgen.data.from_arrays(images[..., :1], batch_size=8),
-        kgen.data.grey_augmentation((8, 8, 1)),
+def test_vicreg_is_that_of_others_with_half_the_weight_of_the_variance():
+    """The authors' and lightly's form, with their weights: half the sum of the variance terms."""
+    model = kgen.VICReg.for_images(
+        (8, 8, 1), embedding_dim=4, projection_dim=4, variance_weight=12.5
     )
-    message = r"training images of OnlineProbe: .*Expected images of shape \(batch, 8, 8, 1\)"
-    with pytest.raises(ValueError, match=message):
-        model.fit(views, epochs=2, verbose=0, callbacks=[Epochs(), probe])
+    views = tuple(RANDOM.uniform(size=(6, 8, 8, 1)).astype("float32") for _ in range(2))
+    pair = [np.float64(model.projector(model.encoder(view))) for view in views]
+    received = float(np.mean(model.objective(views, training=False)["loss"]))
+    variance = [np.maximum(0, 1 - np.sqrt(z.var(axis=0, ddof=1) + 1e-4)).mean() for z in pair]
+    covariance = [np.cov(z.T) * (1 - np.eye(4)) for z in pair]
+    expected = (
+        25 * np.mean((pair[0] - pair[1]) ** 2)
+        + 25 * (variance[0] + variance[1]) / 2
+        + sum((matrix**2).sum() / 4 for matrix in covariance)
+    )
+    assert received == pytest.approx(expected, rel=1e-4)
