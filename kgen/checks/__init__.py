@@ -26,6 +26,7 @@ from kgen.checks.parts import no_missing_terms as no_missing_terms
 from kgen.checks.parts import output_shape as output_shape
 from kgen.checks.parts import predictor as predictor
 from kgen.checks.parts import prior as prior
+from kgen.checks.parts import statistics as statistics
 from kgen.checks.parts import takes_vectors as takes_vectors
 from kgen.checks.parts import terms as terms
 from kgen.checks.parts import vector_network as vector_network

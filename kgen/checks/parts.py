@@ -171,31 +171,66 @@ def prior(value, latent_dim, shape):
     return value
 
 
-def terms(model, received):
-    """Raise ValueError if an objective returned other terms than the model declares."""
+def terms(model, received, function="objective"):
+    """Raise ValueError if an objective returned other terms than the model declares.
+
+    Args:
+        model: a kgen model.
+        received: what its `function` returned.
+        function: the method's name, such as "generator_objective".
+    """
+    name = f"{type(model).__name__}.{function}"
     if not isinstance(received, dict):
         raise ValueError(
-            f"The objective of {type(model).__name__} must return a dict of terms, such as "
-            f"{{'loss': loss}}, received {type(received).__name__}."
+            f"{name} must return a dict of terms, such as {{'loss': loss}}, received "
+            f"{type(received).__name__}."
         )
     if "loss" not in received:
-        raise ValueError(
-            f"The objective of {type(model).__name__} must return a term named 'loss', "
-            f"received {sorted(received)}."
-        )
+        raise ValueError(f"{name} must return a term named 'loss', received {sorted(received)}.")
     known = {"loss", *model._tracked_names()}
     unknown = sorted(set(received) - known)
     if unknown:
         raise ValueError(
-            f"The objective of {type(model).__name__} returned the terms {unknown}, which its "
-            f"class attribute `terms` does not list: {model.terms}."
+            f"{name} returned the terms {unknown}, which the class attribute `terms` does not "
+            f"list: {model.terms}."
         )
-    for name, value in received.items():
-        if value.shape.rank not in (0, 1):
+    for term, value in received.items():
+        shape = getattr(value, "shape", None)
+        if not hasattr(shape, "rank"):
             raise ValueError(
-                f"The term '{name}' of {type(model).__name__} must have shape (batch,), or () of "
-                f"the whole batch, received {value.shape}. Sum over the other axes; the base takes "
-                "the mean."
+                f"The term '{term}' of {name} must be a tensor, received {type(value).__name__}."
+            )
+        if shape.rank not in (0, 1):
+            raise ValueError(
+                f"The term '{term}' of {name} must have shape (batch,), or () of the whole batch, "
+                f"received {shape}. Sum over the other axes; the base takes the mean."
+            )
+    if not received["loss"].dtype.is_floating:
+        raise ValueError(
+            f"The term 'loss' of {name} must be floats, received {received['loss'].dtype.name}."
+        )
+
+
+def statistics(model, received, count):
+    """Raise ValueError if `statistics` of `count` examples are not one value per example each."""
+    name = f"{type(model).__name__}.statistics"
+    if not isinstance(received, dict):
+        raise ValueError(
+            f"{name} must return a dict of name -> values, such as {{'loss': loss}}, received "
+            f"{type(received).__name__}."
+        )
+    missing = sorted({"loss", *model.terms} - set(received))
+    if missing:
+        raise ValueError(
+            f"{name} must return the terms {missing} too, received {sorted(received)}."
+        )
+    for key, value in received.items():
+        shape = tuple(getattr(value, "shape", ()))
+        is_term = key in ("loss", *model.terms)
+        if shape[:1] != (count,) or (is_term and len(shape) > 1):
+            raise ValueError(
+                f"'{key}' of {name} must have shape {'(batch,)' if is_term else '(batch, ...)'}, "
+                f"one value per example, received {shape} of {count} examples."
             )
 
 

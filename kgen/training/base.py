@@ -256,16 +256,29 @@ class BaseModel(SavedByArguments, keras.Model):
             count = tf.distribute.get_replica_context().all_reduce("SUM", count)
         return tf.maximum(count, 1.0)
 
-    def _minimize(self, optimizer, variables, objective, sample_weight=None, penalties=None):
-        """One update of `variables`; returns the terms."""
+    def _minimize(
+        self,
+        optimizer,
+        variables,
+        objective,
+        sample_weight=None,
+        penalties=None,
+        name="objective",
+    ):
+        """One update of `variables`; returns the terms. `name` is the objective's, for errors."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
             terms = objective()
-            checks.terms(self, terms)
+            checks.terms(self, terms, name)
             penalties = self._penalties() if penalties is None else penalties()
             loss = self._gradient_loss(terms["loss"], sample_weight, penalties)
             loss = optimizer.scale_loss(loss)
         gradients = tape.gradient(loss, [variable.value for variable in variables])
+        if variables and all(gradient is None for gradient in gradients):
+            raise ValueError(
+                f"The loss of {type(self).__name__}.{name} depends on none of the weights that its "
+                f"step moves, such as '{variables[0].path}'."
+            )
         optimizer.apply(gradients, variables)
         return {**terms, "loss": terms["loss"] + penalties}
 
@@ -307,6 +320,7 @@ class BaseModel(SavedByArguments, keras.Model):
             inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
             self.steps.assign(inner._iterations)
             self._steps_are_due = False
+        data.check_scope(self)
         y, given = data.as_array(y), kwargs.get("sample_weight")
         data.check_class_weight(x, y, kwargs.get("class_weight"))
         if given is not None:

@@ -186,6 +186,7 @@ class GameModel(BaseModel):
                     lambda player=player, x=x, y=y: self.player_objective(player, x, y, True),
                     sample_weight,
                     lambda player=player: self._penalties(player),
+                    name=f"{player}_objective",
                 )
                 terms = _named(player, terms)
                 self._track(terms, x, sample_weight)
@@ -236,7 +237,7 @@ class GameModel(BaseModel):
         # All of them first: the running count is part of the noise's seed.
         found = {player: self.player_objective(player, x, y) for player in self.players}
         for player, terms in found.items():
-            checks.terms(self, terms)
+            checks.terms(self, terms, f"{player}_objective")
             self._check_weights(terms["loss"], sample_weight)
             terms = {**terms, "loss": terms["loss"] + self._penalties(player)}
             self._track(_named(player, terms), x, sample_weight)

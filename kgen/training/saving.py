@@ -137,14 +137,12 @@ def check_can_be_saved(model, name, value):
     """Raise ValueError for an argument that no file could hold: a lambda, a name in words."""
     if name not in argument_names(type(model)):
         return
-    # Numbers have checks of their own.
-    if isinstance(value, str) and not isinstance(_default(type(model), name), (str, int, float)):
-        if name not in ("name", "dtype"):
-            raise ValueError(
-                f"{type(model).__name__}.{name} takes the object itself, not its name: received "
-                f"'{value}'. Heads are in kgen.heads, such as kgen.heads.Normal(); losses and "
-                "penalties are functions in kgen.losses."
-            )
+    if isinstance(value, str) and name not in ("name", "dtype") and _takes_objects(model, name):
+        raise ValueError(
+            f"{type(model).__name__}.{name} takes the object itself, not its name: received "
+            f"'{value}'. Heads are in kgen.heads, such as kgen.heads.Normal(); losses and "
+            "penalties are functions in kgen.losses."
+        )
     if not callable(value) or isinstance(value, type) or hasattr(value, "get_config"):
         return
     try:
@@ -162,15 +160,17 @@ def check_can_be_saved(model, name, value):
     )
 
 
-@functools.cache
-def _default(cls, name):
-    """The default of a constructor's argument, or None."""
-    for parent in cls.__mro__:
-        if "__init__" in vars(parent):
-            parameters = inspect.signature(parent.__init__).parameters
-            if name in parameters and parameters[name].default is not inspect.Parameter.empty:
-                return parameters[name].default
-    return None
+def _takes_objects(model, name):
+    """Whether an argument is one of kgen's own that is neither text nor a number.
+
+    Numbers have checks of their own, and what a user's class takes is not known.
+    """
+    for parent in type(model).__mro__:
+        parameter = inspect.signature(parent.__init__).parameters.get(name)
+        if "__init__" in vars(parent) and parameter is not None:
+            is_own = parent.__module__.split(".")[0] == "kgen"
+            return is_own and not isinstance(parameter.default, (str, int, float))
+    return False
 
 
 def check_may_change(model, name, value):

@@ -75,12 +75,9 @@ class StatisticsModel(BaseModel):
         if getattr(self, "_sums", None):
             return
         x, y = _example(self.data_spec)
-        shapes = {name: value.shape[1:] for name, value in self.statistics(x, y).items()}
-        missing = sorted({"loss", *self.terms} - set(shapes))
-        if missing:
-            raise ValueError(
-                f"The statistics of {type(self).__name__} must hold its terms; missing: {missing}."
-            )
+        found = self.statistics(x, y)
+        checks.statistics(self, found, count=2)
+        shapes = {name: value.shape[1:] for name, value in found.items()}
         shapes["count"] = ()
         self._sums = {
             name: self.add_weight(
@@ -128,7 +125,7 @@ class StatisticsModel(BaseModel):
 
     def _report(self, statistics, x, sample_weight):
         terms = {name: statistics[name] for name in self._tracked_names()}
-        checks.terms(self, terms)
+        checks.terms(self, terms, "statistics")
         self._track(terms, x, sample_weight)
         return self._results()
 

@@ -239,7 +239,9 @@ def test_discriminator_steps_out_of_range(steps):
 def test_adversarial_terms_are_checked():
     model = duel()
     model.generator_objective = lambda x, y, training: dict(loss=x[:, 0], distance=x)
-    with pytest.raises(ValueError, match=r"'distance' of Duel must have shape \(batch,\)"):
+    with pytest.raises(
+        ValueError, match=r"'distance' of Duel.generator_objective must have shape \(batch,\)"
+    ):
         model.fit(column(1, 2), verbose=0)
     model.generator_objective = lambda x, y, training: dict(loss=model.generator(x)[:, 0])
     with pytest.raises(ValueError, match=r"declares the terms \['distance'\]"):
