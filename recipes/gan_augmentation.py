@@ -53,26 +53,26 @@ def build(config):
     )
 
 
-def rightness(train, test, config):
-    """How many of the trees classify each test image rightly.
+def predictions(train, test, config):
+    """What each of the trees takes each test image for.
 
     Args:
         train: pair of images and labels.
-        test: pair of images and labels.
+        test: pair of images and labels, which are not looked at.
         config: the configuration.
 
     Returns:
-        float64 `(num_test_images,)`, in [0, 1].
+        ints `(num_trees, num_test_images)`.
     """
     from sklearn.tree import DecisionTreeClassifier
 
-    (images, labels), (test_images, test_labels) = train, test
-    right = []
+    (images, labels), (test_images, _) = train, test
+    predicted = []
     for index in range(config.num_trees):
         tree = DecisionTreeClassifier(random_state=config.seed + index)
         tree.fit(images.reshape(len(images), -1), labels)
-        right.append(tree.predict(test_images.reshape(len(test_images), -1)) == test_labels)
-    return np.mean(right, axis=0)
+        predicted.append(tree.predict(test_images.reshape(len(test_images), -1)))
+    return np.array(predicted)
 
 
 def figure(shares, protocol):
@@ -81,13 +81,21 @@ def figure(shares, protocol):
     return dict(value=float(np.mean(shares)), standard_error=error, protocol=protocol)
 
 
+def beside(predicted, labels):
+    """The mean balanced accuracy of the trees, and the share of the most frequent class."""
+    each = [evaluation.accuracy(tree, labels) for tree in predicted]
+    balanced = float(np.mean([result["balanced_accuracy"] for result in each]))
+    return dict(balanced_accuracy=balanced, majority_share=each[0]["majority_share"])
+
+
 def accuracies(model, train, test, config):
     """The accuracies of trees that learned from real, generated and both, and their differences.
 
     The generated images have the class frequencies of the training images.
 
     Returns:
-        dict of name -> dict with `value`, `standard_error` and `protocol`.
+        dict of name -> dict with `value`, `standard_error` and `protocol`; those of accuracies
+        have `balanced_accuracy` and `majority_share` too.
     """
     images, labels = train
     wanted = np.resize(labels, config.num_generated or len(labels))
@@ -106,9 +114,12 @@ def accuracies(model, train, test, config):
         f"scikit-learn's DecisionTreeClassifier on pixels, mean of {config.num_trees} random "
         f"states from {config.seed}, {len(test[0])} real test images, standard error over these; "
     )
-    shares = {name: rightness(source, test, config) for name, source in sources.items()}
+    found = {name: predictions(source, test, config) for name, source in sources.items()}
+    # Of each test image, the share of the trees that are right.
+    shares = {name: (each == test[1]).mean(axis=0) for name, each in found.items()}
     metrics = {
         f"accuracy_{name}": figure(value, f"{protocol}trained on {counts[name]}")
+        | beside(found[name], test[1])
         for name, value in shares.items()
     }
     for name in ("generated", "both"):

@@ -19,10 +19,8 @@ import dataclasses
 import functools
 import pathlib
 
-import numpy as np
-
 import kgen
-from kgen import checks, experiment, heads, networks, plots, serving, specs
+from kgen import checks, evaluation, experiment, heads, networks, plots, serving, specs
 from kgen.experiment import option
 
 
@@ -130,7 +128,7 @@ def synthesis(model, train, test, config):
     The drawn rows have the classes of the training rows.
 
     Returns:
-        dict of name -> dict with `value`, `standard_error` and `protocol`.
+        dict of name -> dict with what `kgen.evaluation.accuracy` gives and `protocol`.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -141,14 +139,13 @@ def synthesis(model, train, test, config):
     metrics = {}
     for name, source in {"real": rows, "synthetic": drawn}.items():
         classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-        right = classifier.fit(source, labels).predict(test[0]) == test[1]
+        predictions = classifier.fit(source, labels).predict(test[0])
         metrics[f"accuracy_{name}"] = dict(
-            value=float(right.mean()),
-            standard_error=float(right.std() / np.sqrt(len(right))),
-            protocol=f"logistic regression trained on {len(labels)} {name} rows, {len(right)} real "
-            "test rows",
+            evaluation.accuracy(predictions, test[1]),
+            protocol=f"logistic regression trained on {len(labels)} {name} rows, {len(test[1])} "
+            "real test rows",
         )
-    share = float(np.bincount(test[1]).max() / len(test[1]))
+    share = metrics["accuracy_real"]["majority_share"]
     return metrics | {"majority_share": dict(value=share, protocol="of the test rows")}
 
 

@@ -132,7 +132,7 @@ def check_samples(model, results):
     endpoint = model.endpoints()["sample"]
     inputs, labels = {"seed": np.array([[3, 0]], "int32")}, {}
     if "labels" in endpoint.inputs:
-        inputs["labels"], labels = np.array([1], "int32"), {"labels": [1]}
+        inputs["labels"], labels = np.array([1], "int32"), {"condition": [1]}
     if "temperature" in endpoint.inputs:
         inputs["temperature"] = np.ones(1, "float32")
     served = serving.run_signatures(results / "1", {"sample": inputs})["sample"]
@@ -149,7 +149,7 @@ def write_images(folder, mode="L", classes=("",)):
                 Image.new(mode, (8, 8)).save(folder / split / name / f"{index}.png")
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name != "mode_collapse"])
+@pytest.mark.parametrize("name", sorted(set(RECIPES) - {"mode_collapse", "table_vae"}))
 def test_colour_by_default(name, tmp_path):
     """The default networks of a recipe take colour, from a folder as from a name."""
     write_images(tmp_path / "images", "RGB", ("cat", "dog"))

@@ -16,7 +16,8 @@ class OnlineProbe(EvaluationLogger):
 
     Into the epoch's logs go
 
-    - `knn_accuracy`, `knn_balanced_accuracy`: `kgen.evaluation.knn_probe` from `train` to `test`;
+    - `knn_accuracy` of `kgen.evaluation.knn_probe` from `train` to `test`, and what it must be read
+      beside, `knn_balanced_accuracy` and `knn_majority_share`: see `kgen.evaluation.accuracy`;
     - `embedding_rank` and `embedding_spread` of the test images, as in
       `kgen.evaluation.embedding_rank`;
     - `projection_rank` and `projection_spread`, the same of what `project` gives, where the model
@@ -108,7 +109,10 @@ class OnlineProbe(EvaluationLogger):
         results = {
             "knn_accuracy": accuracy,
             # On classes of unequal size features of zeros have a high accuracy too.
-            "knn_balanced_accuracy": dict(value=accuracy["balanced_accuracy"]),
+            **{
+                f"knn_{name}": dict(value=accuracy[name])
+                for name in ("balanced_accuracy", "majority_share")
+            },
         }
         for name, vectors in spaces.items():
             rank = evaluation.embedding_rank(vectors)

@@ -1,5 +1,6 @@
 """One evaluation suite for all families. Each figure carries its protocol."""
 
+from kgen.evaluation.accuracies import accuracy as accuracy
 from kgen.evaluation.batched_probe import keras_linear_probe as keras_linear_probe
 from kgen.evaluation.disentanglement import (
     disentanglement_completeness_informativeness as disentanglement_completeness_informativeness,

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from kgen import checks
-from kgen.evaluation.probes import accuracy_of, checked_data, describe_data
+from kgen.evaluation.accuracies import accuracy
+from kgen.evaluation.probes import checked_data, describe_data
 
 
 def keras_linear_probe(
@@ -39,7 +40,9 @@ def keras_linear_probe(
         seed: int >= 0, of the order; the global seed is neither read nor moved.
 
     Returns:
-        dict with `value`, `standard_error`, `regularization`, `num_train`, `num_test`, `protocol`.
+        dict with what `accuracy` gives of the test features (`value`, `standard_error`,
+        `balanced_accuracy`, `majority_share`, `num_test`), `regularization`, `num_train` and
+        `protocol`.
 
     Raises:
         ValueError: as `linear_probe`.
@@ -76,7 +79,8 @@ def keras_linear_probe(
         for at in range(0, len(test_features), batch_size)
     ]
     return dict(
-        accuracy_of(classes[np.concatenate(predicted)], test_labels, labels),
+        accuracy(classes[np.concatenate(predicted)], test_labels),
+        num_train=len(labels),
         regularization=float(regularization),
         protocol=f"one dense layer, regularization {regularization:g}, {epochs} epochs in batches "
         f"of {batch_size}, Adam from {learning_rate:g} to 0, seed {seed}, on "

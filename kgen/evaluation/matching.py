@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from kgen.evaluation.accuracies import accuracy
+
 
 def matched_accuracy(predictions, labels):
     """Share of examples whose cluster stands for their class, under the best matching.
@@ -17,8 +19,8 @@ def matched_accuracy(predictions, labels):
         labels: ints >= 0 `(n,)`, class of each example.
 
     Returns:
-        dict with `value` in [0, 1], `matching` (dict of cluster -> class), `num_examples` and
-        `protocol`.
+        dict with `value` and `balanced_accuracy` in [0, 1]; `majority_share`, which one cluster of
+        all examples reaches; `matching` (dict of cluster -> class), `num_examples` and `protocol`.
 
     Raises:
         ValueError: for empty or misshapen arrays, other dtypes or negative numbers.
@@ -36,9 +38,13 @@ def matched_accuracy(predictions, labels):
     counts = np.zeros((predictions.max() + 1, labels.max() + 1), np.int64)
     np.add.at(counts, (predictions, labels), 1)
     clusters, classes = linear_sum_assignment(counts, maximize=True)
+    matching = dict(zip(clusters.tolist(), classes.tolist(), strict=True))
+    # A cluster that is left over stands for no class.
+    matched = np.array([matching.get(cluster, -1) for cluster in predictions.tolist()])
+    result = accuracy(matched, labels)
     return dict(
-        value=float(counts[clusters, classes].sum() / len(labels)),
-        matching=dict(zip(clusters.tolist(), classes.tolist(), strict=True)),
+        {key: result[key] for key in ("value", "balanced_accuracy", "majority_share")},
+        matching=matching,
         num_examples=len(labels),
         protocol=f"share of {len(labels)} examples in the cluster matched one-to-one to their "
         "class, matching fitted on these examples",

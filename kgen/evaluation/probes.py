@@ -1,12 +1,12 @@
 """What a frozen representation knows of labels: linear probes, nearest neighbours, few labels."""
 
-import math
 import warnings
 
 import numpy as np
 import tensorflow as tf
 
 from kgen import checks
+from kgen.evaluation.accuracies import accuracy, note_of
 from kgen.evaluation.representations import checked_features, unit_rows
 
 # Similarities are held for so many pairs at a time: 256 MiB.
@@ -35,9 +35,9 @@ def linear_probe(features, labels, test_features, test_labels, *, regularization
         seed: int, of the parts of the cross-validation.
 
     Returns:
-        dict with `value` (share of the test features classified rightly, in [0, 1]),
-        `standard_error` (over the test set), `regularization`, `converged`, `num_train`,
-        `num_test` and `protocol`.
+        dict with what `accuracy` gives of the test features (`value`, `standard_error`,
+        `balanced_accuracy`, `majority_share`, `num_test`), `regularization`, `converged`,
+        `num_train` and `protocol`.
 
     Raises:
         ValueError: for features and labels of different lengths, NaN, one class only, test classes
@@ -56,7 +56,8 @@ def linear_probe(features, labels, test_features, test_labels, *, regularization
     converged = bool(model[-1].n_iter_.max() < _MAX_ITERATIONS)
     stopped = "" if converged else f", stopped after {_MAX_ITERATIONS} iterations"
     return dict(
-        accuracy_of(predicted, test_labels, labels),
+        accuracy(predicted, test_labels),
+        num_train=len(labels),
         regularization=float(regularization),
         converged=converged,
         protocol=f"logistic regression, regularization {regularization:g}{chosen}{stopped}, on "
@@ -81,9 +82,8 @@ def knn_probe(features, labels, test_features, test_labels, *, num_neighbours=20
         temperature: float > 0, t. A large one makes all votes equal.
 
     Returns:
-        dict with `value` (share of the test features classified rightly, in [0, 1]),
-        `standard_error` (over the test set), `balanced_accuracy`, `majority_share`,
-        `num_neighbours`, `num_train`, `num_test` and
+        dict with what `accuracy` gives of the test features (`value`, `standard_error`,
+        `balanced_accuracy`, `majority_share`, `num_test`), `num_neighbours`, `num_train` and
         `protocol`.
 
     Raises:
@@ -114,7 +114,8 @@ def knn_probe(features, labels, test_features, test_labels, *, num_neighbours=20
     predicted = classes[np.concatenate(predicted)]
     fewer = f" (of {num_neighbours} asked for: there are no more)" * (k < num_neighbours)
     return dict(
-        accuracy_of(predicted, test_labels, labels),
+        accuracy(predicted, test_labels),
+        num_train=len(labels),
         num_neighbours=k,
         protocol=f"vote of the {k} nearest by cosine{fewer}, weights exp(cos / {temperature:g}), "
         "on " + describe_data(*data),
@@ -150,8 +151,8 @@ def low_shot_curve(
 
     Returns:
         dict of fraction -> dict with `value` (mean accuracy), `standard_deviation` over the draws
-        (0 for the whole set, else None for one draw), `accuracies`, `num_labels`, `num_draws` and
-        `protocol`.
+        (0 for the whole set, else None for one draw), `balanced_accuracy` (mean over the draws),
+        `majority_share` of the test labels, `accuracies`, `num_labels`, `num_draws` and `protocol`.
 
     Raises:
         ValueError: as `linear_probe`, and for fractions outside (0, 1].
@@ -166,7 +167,7 @@ def low_shot_curve(
     features, labels, test_features, test_labels = data
     curve = {}
     for fraction in fractions:
-        accuracies, balanced = [], []
+        results = []
         for draw in range(num_draws):
             chosen = class_balanced_subset(labels, fraction, seed=seed, draw=draw)
             result = linear_probe(
@@ -176,20 +177,23 @@ def low_shot_curve(
                 test_labels,
                 regularization=regularization,
             )
-            accuracies.append(result["value"])
-            balanced.append(result["balanced_accuracy"])
+            results.append(result)
             if len(chosen) == len(labels):
                 break
-        count = len(accuracies)
+        accuracies, balanced = (
+            [each[name] for each in results] for name in ("value", "balanced_accuracy")
+        )
+        count, value, share = len(results), float(np.mean(accuracies)), result["majority_share"]
         whole = len(chosen) == len(labels)
         deviation = float(np.std(accuracies, ddof=1)) if count > 1 else 0.0 if whole else None
         how = "" if whole else f"; mean of {count} class-balanced draws, seed {seed}"
         curve[fraction] = dict(
-            value=float(np.mean(accuracies)),
+            value=value,
             standard_deviation=deviation,
-            accuracies=accuracies,
             balanced_accuracy=float(np.mean(balanced)),
-            majority_share=result["majority_share"],
+            majority_share=share,
+            **note_of(value, share),
+            accuracies=accuracies,
             num_labels=len(chosen),
             num_draws=count,
             protocol=f"{result['protocol']}, {100 * fraction:g} % of {len(labels)} labels{how}",
@@ -270,25 +274,6 @@ def _cross_validated(features, labels, candidates, seed):
     best = max(sorted(candidates, reverse=True), key=accuracy)
     words = f" (of {candidates}, by {len(splits)}-fold cross-validation, seed {seed})"
     return best, words
-
-
-def accuracy_of(predicted, test_labels, labels):
-    """The share of right predictions, with its standard error and what it stands beside.
-
-    `balanced_accuracy` is the mean over the classes of the share that was found; `majority_share`
-    the accuracy of always naming the commonest test class, which needs no features.
-    """
-    from sklearn.metrics import balanced_accuracy_score
-
-    value, count = float(np.mean(predicted == test_labels)), len(test_labels)
-    return dict(
-        value=value,
-        standard_error=math.sqrt(value * (1.0 - value) / count),
-        balanced_accuracy=float(balanced_accuracy_score(test_labels, predicted)),
-        majority_share=float(np.unique(test_labels, return_counts=True)[1].max() / count),
-        num_train=len(labels),
-        num_test=count,
-    )
 
 
 def describe_data(features, labels, test_features, test_labels):

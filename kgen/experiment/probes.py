@@ -88,7 +88,8 @@ def supervised(make_model, train, test, augmentation, config):
         config: with `supervised_steps`, 0 for none, `batch_size`, `learning_rate` and `seed`.
 
     Returns:
-        dict of name -> dict with `value`, `standard_error`, `num_labels` and `protocol`.
+        dict of name -> dict with what `kgen.evaluation.accuracy` gives, `num_labels` and
+        `protocol`.
     """
     return {
         f"supervised_{_percent(fraction)}": _supervised(
@@ -132,13 +133,18 @@ def view_grid(images, augmentation, *, seed):
 
 
 def print_probes(metrics):
-    """Print the accuracies of `probes` and `supervised` as a table, in percent."""
+    """Print the accuracies of `probes` and `supervised` as a table, in percent.
+
+    In brackets stands the balanced accuracy, below the table the share of the most frequent class.
+    """
     kinds = ("random_initialization", "self_supervised", "supervised")
     print(f"{'labels':>14}" + "".join(f"{kind:>24}" for kind in kinds))
     for what in (*map(_percent, FRACTIONS), "neighbours"):
-        values = [metrics.get(f"{kind}_{what}", {}).get("value") for kind in kinds]
-        cells = ("" if value is None else f"{100 * value:.1f} %" for value in values)
+        found = [metrics.get(f"{kind}_{what}") for kind in kinds]
+        cells = ("" if each is None else _both_accuracies(each) for each in found)
         print(f"{what.replace('_percent', ' %'):>14}" + "".join(f"{cell:>24}" for cell in cells))
+    share = metrics["self_supervised_neighbours"]["majority_share"]
+    print(f"(In brackets: balanced accuracy. One constant answer reaches {100 * share:.1f} %.)")
 
 
 class Classifier(keras.Model):
@@ -179,15 +185,17 @@ def _supervised(model, train, test, augmentation, fraction, config):
     )
     views = data.one_view(batches, augmentation, seed=config.seed)
     classifier.fit(views, epochs=epochs, shuffle=False, verbose=0)
-    right = classes[classifier.predict(test[0], 500, verbose=0).argmax(axis=1)] == test[1]
-    value = float(right.mean())
+    predictions = classes[classifier.predict(test[0], 500, verbose=0).argmax(axis=1)]
     return dict(
-        value=value,
-        standard_error=float(np.sqrt(value * (1.0 - value) / len(right))),
+        evaluation.accuracy(predictions, test[1]),
         num_labels=len(rows),
         protocol=f"accuracy of the same encoder trained on {len(rows)} labels for {steps} steps of "
         f"{config.batch_size} augmented images",
     )
+
+
+def _both_accuracies(metric):
+    return f"{100 * metric['value']:.1f} % ({100 * metric['balanced_accuracy']:.1f} %)"
 
 
 def _percent(fraction):

@@ -71,8 +71,9 @@ def publish(model, name, config, metrics, pictures, seconds, *, protocol, served
         model: the trained model.
         name: the recipe's; everything goes to `<config.export_dir>/<name>/`.
         config: the configuration.
-        metrics: dict of name -> dict with `value`, `protocol` and perhaps `standard_deviation` and
-            `bits_per_dim`. Each receives `data`, which is `protocol`.
+        metrics: dict of name -> dict with `value`, `protocol` and perhaps `standard_deviation`,
+            `bits_per_dim`, or `balanced_accuracy` and `majority_share`. Each receives `data`,
+            which is `protocol`.
         pictures: dict of name -> function from the model to a picture, as `kgen.plots` gives.
         seconds: dict of name -> wall-clock seconds.
         protocol: str, what every figure was measured on.
@@ -86,7 +87,12 @@ def publish(model, name, config, metrics, pictures, seconds, *, protocol, served
         spread = metric.get("standard_deviation")
         spread = "" if spread is None else f" +- {spread:.3f}"
         bits = f", {metric['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in metric else ""
-        print(f"  {title:32} {metric['value']:10.3f}{spread}{bits}   ({metric['protocol']})")
+        beside = ""
+        if "balanced_accuracy" in metric:
+            beside = f", balanced {metric['balanced_accuracy']:.3f}"
+            beside += f", most frequent class {metric['majority_share']:.3f}"
+        value = f"{metric['value']:10.3f}{spread}{bits}{beside}"
+        print(f"  {title:32} {value}   ({metric['protocol']})")
         if "note" in metric:
             print(f"  {'':32} {'':10} note: {metric['note']}")
         metric["data"] = protocol

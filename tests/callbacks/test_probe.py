@@ -74,10 +74,17 @@ class _Recorder(keras.callbacks.Callback):
             train, TRAIN[1], test, TEST[1], num_neighbours=7, temperature=0.2
         )
         rank = evaluation.embedding_rank(test)
-        self.expected.append((votes["value"], rank["value"], rank["spread"]))
+        beside = [votes[name] for name in ("value", "balanced_accuracy", "majority_share")]
+        self.expected.append((*beside, rank["value"], rank["spread"]))
 
 
-NAMES = ("knn_accuracy", "knn_balanced_accuracy", "embedding_rank", "embedding_spread")
+NAMES = (
+    "knn_accuracy",
+    "knn_balanced_accuracy",
+    "knn_majority_share",
+    "embedding_rank",
+    "embedding_spread",
+)
 
 
 @pytest.mark.parametrize("as_data_set", [False, True])
@@ -96,7 +103,7 @@ def test_logs_history_tensorboard_and_early_stopping(tmp_path, as_data_set):
     # The same function, of embeddings computed in chunks of another size.
     np.testing.assert_allclose([history[name] for name in NAMES], np.transpose(expected), rtol=1e-4)
     assert [set(NAMES) <= set(logs) for logs in seen] == [True, False, True, True]
-    assert len({part[1] for part in recorder.expected}) == 4, "each epoch moves the embeddings"
+    assert len({part[3] for part in recorder.expected}) == 4, "each epoch moves the embeddings"
     assert not any("projection" in name for name in history)
     json.dumps(history)
     steps = {(step, value.tag) for step, value in summaries(tmp_path)}

@@ -29,18 +29,31 @@ def test_features_of_zeros_do_not_look_like_095(probe):
     assert result["value"] > 0.9
     assert result["majority_share"] == pytest.approx(np.mean(test_labels == 0))
     assert result["balanced_accuracy"] == pytest.approx(0.5)
+    assert "one constant answer reaches" in result["note"]
 
 
-def test_balanced_accuracy_is_scikit_learns():
-    labels = RANDOM.randint(3, size=300)
-    features = np.eye(3)[labels] + RANDOM.normal(size=(300, 3))
-    result = evaluation.knn_probe(features[:200], labels[:200], features[200:], labels[200:])
-    assert 0.4 < result["balanced_accuracy"] < 0.95
-    predicted = evaluation.probes.accuracy_of(labels[:5], labels[:5], labels)
-    assert predicted["balanced_accuracy"] == predicted["value"] == 1.0
-    wrong = np.where(labels == 0, 1, labels)
-    result = evaluation.probes.accuracy_of(wrong, labels, labels)
-    assert result["balanced_accuracy"] == metrics.balanced_accuracy_score(labels, wrong)
+def test_accuracies_are_scikit_learns():
+    labels = np.append(RANDOM.randint(3, size=300), 7)
+    predictions = np.where(RANDOM.uniform(size=301) < 0.3, 5, labels)
+    result = evaluation.accuracy(predictions, labels)
+    assert result["value"] == metrics.accuracy_score(labels, predictions)
+    recalls = [np.mean(predictions[labels == one] == one) for one in (0, 1, 2, 7)]
+    assert result["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert result["majority_share"] == np.bincount(labels).max() / 301
+    assert result["num_test"] == 301 and "note" not in result
+    with pytest.raises(ValueError, match="one prediction per label, received 300 .* 301 labels"):
+        evaluation.accuracy(predictions[1:], labels)
+    with pytest.raises(ValueError, match=r"predictions to be integers \(n,\), .* dtype float64"):
+        evaluation.accuracy(predictions / 2, labels)
+
+
+def test_the_curve_and_clusters_have_them_too():
+    train, test = unbalanced(400, 1), unbalanced(400, 2)
+    for result in evaluation.low_shot_curve(*train, *test, fractions=(0.1, 1.0)).values():
+        assert result["majority_share"] > 0.9 and result["balanced_accuracy"] == 0.5
+    clusters = evaluation.matched_accuracy(np.zeros(400, int), test[1])
+    assert clusters["value"] == clusters["majority_share"] > 0.9
+    assert clusters["balanced_accuracy"] == 0.5
 
 
 @pytest.mark.parametrize("k", [1, 5])
