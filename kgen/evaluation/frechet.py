@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from kgen import checks
 from kgen.evaluation.features import describe, feature_batches
 from kgen.files import replace_atomically
 
@@ -169,6 +170,8 @@ def frechet_distance(real, generated, extractor):
 
 
 def _statistics(role, images, extractor):
+    if extractor is not None:
+        checks.vector_network("extractor", extractor)
     features_of = describe(extractor)
     if isinstance(images, FeatureStatistics):
         if extractor and images.features_of and images.features_of != features_of:
