@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders that can hold them."""
 
 import contextlib
 import os
@@ -39,3 +39,20 @@ def replace_atomically(path):
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def check_folder(folder, name):
+    """Raises OSError unless files can be written in a folder, which is made where it is missing.
+
+    Args:
+        folder: A `pathlib.Path`.
+        name: What the argument is called, such as "log_dir".
+    """
+    probe = folder / f".{os.getpid()}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        message = f"{error.strerror}. Choose a {name} that can be written: {folder}"
+        raise OSError(error.errno, message) from error

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from kgen.callbacks.chief import is_chief
-from kgen.files import replace_atomically
+from kgen.files import check_folder, replace_atomically
+from kgen.training.hooks import add_values
 from kgen.training.hyperparameters import hyperparameters
 
 
@@ -76,7 +77,7 @@ class BackupAndRestore(keras.callbacks.Callback):
         """Restores the backup, if there is one."""
         self._records = []
         if is_chief(self.model):
-            self._check_writable()
+            check_folder(self.backup_dir, "backup_dir")
             self._remove_leftovers()
         if self.path.exists():
             self._restore()
@@ -98,16 +99,6 @@ class BackupAndRestore(keras.callbacks.Callback):
         """Does the same if no epoch was left to train; the file stays."""
         self.on_epoch_begin(epoch=None)
 
-    def _check_writable(self):
-        try:
-            self.backup_dir.mkdir(parents=True, exist_ok=True)
-            (self.backup_dir / f".{self.path.name}.probe.partial").touch()
-        except OSError as error:
-            message = (
-                f"{error.strerror}. Choose a backup_dir that can be written: {self.backup_dir}"
-            )
-            raise OSError(error.errno, message) from error
-
     def _remove_leftovers(self):
         for path in self.backup_dir.glob(f".{self.path.name}.*.partial"):
             path.unlink(missing_ok=True)
@@ -116,8 +107,7 @@ class BackupAndRestore(keras.callbacks.Callback):
         # `History` forgets its epochs when training begins, after this callback's turn.
         for epoch, logs in self._records if self._history_is_due else ():
             self.model.history.epoch.append(epoch)
-            for name, value in logs.items():
-                self.model.history.history.setdefault(name, []).append(value)
+            add_values(self.model.history, epoch, logs)
         self._history_is_due = False
 
     def _save(self, epoch):

@@ -7,7 +7,10 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from kgen import checks
 from kgen.callbacks.chief import is_chief
+from kgen.files import check_folder
+from kgen.training.hooks import add_values
 
 
 class EvaluationLogger(keras.callbacks.Callback):
@@ -40,18 +43,19 @@ class EvaluationLogger(keras.callbacks.Callback):
             epoch, counted from 0.
 
     Raises:
-        ValueError: If `evaluate` cannot be called or `every` is below 1. While training, if it
-            returns something else than named values, or a name that the logs hold already.
+        ValueError: If `evaluate` cannot be called or `every` is below 1. When training begins, if
+            it does not take the model alone; it is not called then, since that may take long.
+            While training, if it returns something else than named values, or a name that the logs
+            hold already.
+        OSError: When training begins, if `log_dir` cannot be written.
     """
 
     def __init__(self, evaluate, *, every=1, log_dir=None):
         super().__init__()
         if not callable(evaluate):
             raise ValueError(f"Expected evaluate to be a function. Received {evaluate!r}.")
-        if every < 1:
-            raise ValueError(f"Expected every >= 1. Received every={every}.")
+        self.every = checks.positive_integer("every", every)
         self.evaluate = evaluate
-        self.every = every
         self.log_dir = None if log_dir is None else pathlib.Path(log_dir)
         self._writer = None
         self._skipped_epoch = None
@@ -59,14 +63,9 @@ class EvaluationLogger(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Forgets the training before this one, and looks whether `evaluate` takes a model."""
         self._skipped_epoch = None
-        try:
-            inspect.signature(self.evaluate).bind(self.model)
-        except TypeError as error:
-            raise ValueError(
-                f"evaluate is called with the model alone, which it does not take: {error}."
-            ) from None
+        _check_takes_model(self.evaluate)
         if self.log_dir is not None and is_chief(self.model):
-            self.log_dir.mkdir(parents=True, exist_ok=True)
+            check_folder(self.log_dir, "log_dir")
 
     def on_epoch_end(self, epoch, logs=None):
         """Evaluates, where it is time, and adds the values to the logs."""
@@ -89,8 +88,8 @@ class EvaluationLogger(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         """Evaluates where training stopped at an epoch that was not; closes the events."""
         if self._skipped_epoch is not None:
-            for name, value in self._values(self._skipped_epoch).items():
-                self.model.history.history.setdefault(name, []).append(value)
+            values = self._values(self._skipped_epoch)
+            add_values(self.model.history, self._skipped_epoch, values)
             self._skipped_epoch = None
         if self._writer is not None:
             self._writer.close()
@@ -106,6 +105,21 @@ class EvaluationLogger(keras.callbacks.Callback):
                     tf.summary.scalar(name, value)
             self._writer.flush()
         return values
+
+
+def _check_takes_model(evaluate):
+    try:
+        signature = inspect.signature(evaluate)
+    except ValueError:
+        return  # A function written in C may not tell.
+    try:
+        signature.bind("model")
+    except TypeError as error:
+        name = getattr(evaluate, "__name__", type(evaluate).__name__)
+        raise ValueError(
+            f"evaluate is called with the model alone, but {name}{signature} cannot be: {error}. "
+            "Give the others beforehand, by functools.partial or a lambda."
+        ) from None
 
 
 def _checked(results):

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kgen import plots
+from kgen import checks, plots
 from kgen.callbacks.chief import is_chief
+from kgen.files import check_folder
 
 
 class PictureLogger(keras.callbacks.Callback):
@@ -27,7 +28,8 @@ class PictureLogger(keras.callbacks.Callback):
     Raises:
         ValueError: If `pictures` is empty, a name cannot be a file name, a value cannot be called,
             or `every` is below 1. When training begins, if a function returns something else than
-            a picture: each is called once then.
+            a picture: each is called once then, and what it raises is raised.
+        OSError: When training begins, if `log_dir` cannot be written.
     """
 
     def __init__(self, log_dir, pictures, *, every=1):
@@ -40,19 +42,18 @@ class PictureLogger(keras.callbacks.Callback):
                     "Expected pictures to map names that can be file names to functions of the "
                     f"model. Received {name!r}: {draw!r}."
                 )
-        if every < 1:
-            raise ValueError(f"Expected every >= 1. Received every={every}.")
+        self.every = checks.positive_integer("every", every)
         self.log_dir = pathlib.Path(log_dir)
         self.pictures = dict(pictures)
-        self.every = every
         self._writer = None
 
     def on_train_begin(self, logs=None):
         """Draws every picture once, so that what fails does so before the first epoch."""
-        if is_chief(self.model):
-            self.log_dir.mkdir(parents=True, exist_ok=True)
-            for name, draw in self.pictures.items():
-                plots.check_picture(draw(self.model), name=f"picture {name!r}")
+        if not is_chief(self.model):
+            return
+        check_folder(self.log_dir, "log_dir")
+        for name in self.pictures:
+            self._draw(name)
 
     def on_epoch_end(self, epoch, logs=None):
         """Draws and writes every picture."""
@@ -60,8 +61,8 @@ class PictureLogger(keras.callbacks.Callback):
             return
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.log_dir))
-        for name, draw in self.pictures.items():
-            picture = plots.check_picture(draw(self.model), name=f"picture {name!r}")
+        for name in self.pictures:
+            picture = self._draw(name)
             plots.save_png(picture, self.log_dir / f"{name}-{epoch + 1:04d}.png")
             with self._writer.as_default(step=epoch):
                 tf.summary.image(name, picture[np.newaxis])
@@ -72,3 +73,6 @@ class PictureLogger(keras.callbacks.Callback):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+    def _draw(self, name):
+        return plots.check_picture(self.pictures[name](self.model), name=f"picture {name!r}")

@@ -2,10 +2,13 @@
 
 import warnings
 
+import numpy as np
+
 from kgen import checks, evaluation
 from kgen.callbacks.chief import is_chief
 from kgen.callbacks.evaluation import EvaluationLogger
 from kgen.evaluation.features import labelled_batches
+from kgen.evaluation.probes import checked_data
 
 # Below this share of an even spread, embeddings count as one point, above it as a few directions.
 _SMALL_SPREAD = 0.1
@@ -49,8 +52,9 @@ class OnlineProbe(EvaluationLogger):
         log_dir: Folder of TensorBoard's events, or None for none, as in `EvaluationLogger`.
 
     Raises:
-        ValueError: For arguments out of range, or data without labels. While training, for images
-            that the model does not take, or that give no vectors.
+        ValueError: For arguments out of range, data without labels, and where they are arrays,
+            labels of one class or of classes that `train` lacks. When training begins, for images
+            that the model does not take, or that give no vectors: it embeds two of them.
 
     Reference: Wu et al. 2018 for the vote; Garrido et al. 2023 for the rank; Jing et al. 2022,
         "Understanding Dimensional Collapse in Contrastive Self-supervised Learning".
@@ -72,13 +76,13 @@ class OnlineProbe(EvaluationLogger):
         self.num_neighbours = checks.positive_integer("num_neighbours", num_neighbours)
         self.temperature = checks.positive_number("temperature", temperature)
         self.min_rank = checks.at_least("min_rank", min_rank, 0.0)
-        for role, data in (("training", train), ("test", test)):
-            _, labels = next(labelled_batches(role, data))
-            if labels is None:
-                raise ValueError(
-                    f"Expected {role} data with labels, (images, labels): the probe votes with "
-                    "them. Received images alone; with kgen.data.load, say labels=True."
-                )
+        labels = [_labels(role, data) for role, data in (("training", train), ("test", test))]
+        if all(whole is not None for whole in labels):
+            # Of one column of zeros: what is looked at are the labels.
+            (features, labels), (test_features, test_labels) = (
+                (np.zeros((len(whole), 1)), whole) for whole in labels
+            )
+            checked_data(features, labels, test_features, test_labels)
         self._collapsed = set()
 
     def on_train_begin(self, logs=None):
@@ -87,8 +91,14 @@ class OnlineProbe(EvaluationLogger):
         self._collapsed = set()
         for role, data in (("training", self.train), ("test", self.test)):
             images, _ = next(labelled_batches(role, data))
-            with checks.role(f"the {role} images of OnlineProbe"):
-                self.model.embed(images[:2])
+            with checks.role("OnlineProbe"):
+                for function in self._spaces().values():
+                    evaluation.embed_dataset(function, images[:2], role=role)
+
+    def _spaces(self):
+        """What is measured: name -> the model, or a function of images."""
+        project = getattr(self.model, "project", None)
+        return {"embedding": self.model} | ({"projection": project} if callable(project) else {})
 
     def _measure(self, model):
         features, labels = evaluation.embed_dataset(model, self.train, role="training")
@@ -102,7 +112,7 @@ class OnlineProbe(EvaluationLogger):
             temperature=self.temperature,
         )
         spaces = {"embedding": test_features}
-        if callable(getattr(model, "project", None)):
+        if "projection" in self._spaces():
             spaces["projection"], _ = evaluation.embed_dataset(
                 model.project, self.test, role="test"
             )
@@ -145,3 +155,20 @@ class OnlineProbe(EvaluationLogger):
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+def _labels(role, data):
+    """All labels of a pair of arrays; of a data set None, after a look at its first batch."""
+    images, labels = next(labelled_batches(role, data))
+    if labels is None:
+        raise ValueError(
+            f"Expected {role} data with labels, (images, labels): the probe votes with them. "
+            "Received images alone; with kgen.data.load, say labels=True."
+        )
+    labels = np.asarray(labels)
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"Expected {role} labels to be integers, one per image, shape ({len(images)},), "
+            f"received shape {labels.shape} and dtype {labels.dtype}."
+        )
+    return np.asarray(data[1]) if isinstance(data, tuple) else None

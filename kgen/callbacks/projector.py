@@ -8,7 +8,7 @@ import numpy as np
 
 from kgen import plots
 from kgen.callbacks.chief import is_chief
-from kgen.files import replace_atomically
+from kgen.files import check_folder, replace_atomically
 
 _MAX_SPRITE_SIDE = 8192
 
@@ -29,6 +29,7 @@ class ProjectorLogger(keras.callbacks.Callback):
     Raises:
         ValueError: If the images are not of that form, do not fit on one sprite sheet of 8192 x
             8192 pixels, or there is not one label per image.
+        OSError: When training begins, if `log_dir` cannot be written.
     """
 
     def __init__(self, log_dir, images, labels=None):
@@ -42,6 +43,12 @@ class ProjectorLogger(keras.callbacks.Callback):
         self.images = images
         self.labels = labels
         self._sprite = _sprite_sheet(images)
+
+    def on_train_begin(self, logs=None):
+        """Encodes two images, so that what fails does not do so after the training."""
+        if is_chief(self.model):
+            check_folder(self.log_dir, "log_dir")
+            plots.codes_of(self.model, self.images[:2])
 
     def on_train_end(self, logs=None):
         """Encodes the images and writes the files."""

@@ -34,8 +34,9 @@ class VICReg(TwoViews, ObjectiveModel):
     Batch normalization sees both views at once, where the paper normalizes each by itself: one pass
     over both costs less.
 
-    The variance term is `v(Z) + v(Z')`, as in eq. 6. The authors' code and lightly take half of it:
-    their weights (25, 25, 1) are (25, 12.5, 1) here.
+    The variance term is the sum over both views, `v(Z) + v(Z')`, as in eq. 6 and in solo-learn. The
+    authors' code and lightly take half of it: their weights (25, 25, 1) are (25, 12.5, 1) here. All
+    of them sum the covariance terms of both views and divide each, and the invariance, by `dim`.
 
     Reference: Bardes, Ponce & LeCun 2022, "VICReg: Variance-Invariance-Covariance Regularization
     for Self-Supervised Learning", eq. 1-6.

@@ -97,15 +97,39 @@ def all_features(role, images, extractor):
     return np.concatenate(list(feature_batches(role, images, extractor)))
 
 
+def two_sets(extractor, **sets):
+    """The features of two sets of images, as `all_features` gives each.
+
+    Args:
+        extractor: as in `feature_batches`.
+        **sets: the images by their role, such as `real=..., generated=...`.
+
+    Raises:
+        ValueError: as `feature_batches`, and for features of unlike size.
+    """
+    first, second = (all_features(role, images, extractor) for role, images in sets.items())
+    if first.shape[1] != second.shape[1]:
+        one, other = sets
+        raise ValueError(
+            f"The {one} images have {first.shape[1]} features, the {other} ones "
+            f"{second.shape[1]}. Use one extractor for both."
+        )
+    return first, second
+
+
 def _given_features(role, features):
-    if not _is_array(features) or np.ndim(features) != 2 or not len(features):
+    if not _is_array(features) or len(features.shape) != 2 or 0 in features.shape:
+        shape = f" of shape {features.shape}" if _is_array(features) else ""
         raise ValueError(
             f"Without an extractor the {role} features are an array (n, dim), received "
-            f"{type(features).__name__} of shape {np.shape(features)}."
+            f"{type(features).__name__}{shape}."
         )
     features = np.asarray(features, np.float32)
-    if not np.isfinite(features).all():
-        raise ValueError(f"The {role} features hold NaN or infinite values.")
+    bad = int((~np.isfinite(features)).any(axis=1).sum())
+    if bad:
+        raise ValueError(
+            f"The {role} features hold NaN or infinite values: {bad} of {len(features)} rows."
+        )
     return features
 
 

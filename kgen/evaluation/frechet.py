@@ -129,7 +129,7 @@ def frechet_distance(real, generated, extractor):
         generated: as `real`.
         extractor: built keras.Model from images to vectors `(batch, dim)`; its name, and its
             attribute `protocol` if it has one, go into the protocol. None where `real` and
-            `generated` are arrays of features `(n, dim)`.
+            `generated` are arrays of features `(n, dim)`, or `FeatureStatistics`.
 
     Returns:
         dict with `value`, `num_real`, `num_generated`, `protocol`.
@@ -148,6 +148,12 @@ def frechet_distance(real, generated, extractor):
         raise ValueError(
             f"The real images have {real.dim} features, the generated ones {generated.dim}. Use "
             "one extractor for both."
+        )
+    names = {real.features_of, generated.features_of} - {"", describe(None)}
+    if len(names) > 1:
+        raise ValueError(
+            f"The statistics are of features of {' and of '.join(sorted(names))}. Use one "
+            "extractor for both."
         )
     for role, statistics in (("real", real), ("generated", generated)):
         if statistics.num_images <= statistics.dim:
@@ -174,7 +180,7 @@ def _statistics(role, images, extractor):
         checks.vector_network("extractor", extractor)
     features_of = describe(extractor)
     if isinstance(images, FeatureStatistics):
-        if extractor and images.features_of and images.features_of != features_of:
+        if extractor is not None and images.features_of and images.features_of != features_of:
             raise ValueError(
                 f"The {role} statistics are of features of {images.features_of}, the extractor is "
                 f"{features_of}. Compute them again; an extractor keeps its identity over several "

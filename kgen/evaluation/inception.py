@@ -19,9 +19,11 @@ def inception_score(generated, classifier, *, num_splits=10, from_logits=True):
         generated: tf.data.Dataset of image batches, or of `(images, ...)`; or a NumPy array or
             tensor `(n, height, width, channels)`; float32 in [0, 1].
         classifier: built keras.Model from images to vectors `(batch, num_classes)`; its name, and
-            its attribute `protocol` if it has one, go into the protocol.
+            its attribute `protocol` if it has one, go into the protocol. None where `generated` is
+            an array of its outputs `(n, num_classes)`.
         num_splits: int >= 1, at most the number of images.
-        from_logits: whether the classifier gives logits, or else probabilities.
+        from_logits: whether the classifier gives logits, or else probabilities. Outputs that look
+            like the other kind are refused.
 
     Returns:
         dict with `value`, `standard_deviation` (over the parts), `num_generated`, `protocol`.
@@ -40,11 +42,8 @@ def inception_score(generated, classifier, *, num_splits=10, from_logits=True):
             "num_splits."
         )
     outputs = outputs.astype(np.float64)
-    if from_logits and outputs.min() >= 0 and np.allclose(outputs.sum(axis=1), 1.0, atol=1e-3):
-        raise ValueError(
-            f"The classifier '{classifier.name}' gives probabilities, not logits: the softmax of "
-            "those is nearly even. Pass from_logits=False."
-        )
+    if from_logits:
+        _check_logits(outputs, classifier)
     probabilities = _softmax(outputs) if from_logits else _checked(outputs)
     scores = [_score(part) for part in np.array_split(probabilities, num_splits)]
     return dict(
@@ -52,10 +51,14 @@ def inception_score(generated, classifier, *, num_splits=10, from_logits=True):
         standard_deviation=float(np.std(scores)),
         num_generated=len(outputs),
         protocol=(
-            f"Inception Score by the classifier {describe(classifier)} of {outputs.shape[1]} "
+            f"Inception Score by {_named(classifier)} of {outputs.shape[1]} "
             f"classes, mean of {num_splits} split(s) of {len(outputs)} generated images"
         ),
     )
+
+
+def _named(classifier):
+    return "outputs" if classifier is None else f"the classifier {describe(classifier)}"
 
 
 def _score(probabilities):
@@ -72,10 +75,28 @@ def _softmax(logits):
     return weights / weights.sum(axis=1, keepdims=True)
 
 
+def _are_probabilities(outputs):
+    # Half precision rounds each probability by up to 2^-9 of itself.
+    return outputs.min() >= 0 and np.abs(outputs.sum(axis=1) - 1.0).max() <= 1e-2
+
+
+def _check_logits(outputs, classifier):
+    """Raise ValueError for probabilities: their softmax is nearly even, and the score near 1."""
+    if _are_probabilities(outputs):
+        raise ValueError(
+            "The classifier gives probabilities, not logits: its outputs are at least 0 and have "
+            "the sum 1. Pass from_logits=False."
+        )
+    if checks.last_activation(classifier) in ("sigmoid", "hard_sigmoid"):
+        raise ValueError(
+            f"The classifier '{classifier.name}' ends in a sigmoid, which gives neither logits nor "
+            "probabilities that sum to 1. Give what comes before its last activation."
+        )
+
+
 def _checked(probabilities):
     sums = probabilities.sum(axis=1)
-    # Half precision rounds each probability by up to 2^-9 of itself.
-    if (probabilities < 0).any() or np.abs(sums - 1.0).max() > 1e-2:
+    if not _are_probabilities(probabilities):
         raise ValueError(
             "from_logits=False expects probabilities, at least 0 and with sum 1, received values "
             f"down to {probabilities.min():g} and sums from {sums.min():g} to {sums.max():g}. "

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from kgen import checks
-from kgen.evaluation.features import all_features, describe
+from kgen.evaluation.features import describe, two_sets
 
 
 def kernel_distance(real, generated, extractor, *, num_subsets=100, subset_size=1000, seed=0):
@@ -47,8 +47,7 @@ def kernel_distance(real, generated, extractor, *, num_subsets=100, subset_size=
     checks.positive_integer("subset_size", subset_size)
     if subset_size < 2:
         raise ValueError(f"subset_size must be at least 2, received {subset_size}.")
-    real = all_features("real", real, extractor)
-    generated = all_features("generated", generated, extractor)
+    real, generated = two_sets(extractor, real=real, generated=generated)
     fewest = min(len(real), len(generated))
     if fewest < 2:
         raise ValueError(

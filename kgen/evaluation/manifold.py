@@ -3,10 +3,12 @@
 import numpy as np
 
 from kgen import checks
-from kgen.evaluation.features import all_features, describe, image_batches
+from kgen.evaluation.features import all_features, describe, image_batches, two_sets
 
 # Distances are measured in blocks of this size.
 _BLOCK_MEGABYTES = 256
+# Of |x|^2 - 2 x.y + |y|^2 in float64, relative to the largest |x|^2, with room to spare.
+_ROUNDING = 1e-12
 
 
 def precision_recall_density_coverage(real, generated, extractor, *, num_neighbours=5):
@@ -19,10 +21,14 @@ def precision_recall_density_coverage(real, generated, extractor, *, num_neighbo
         coverage  = share of real x with any generated y in its ball
 
     Precision, recall and coverage are in [0, 1]; density is 1 on average for equal distributions
-    and may be above. A point on the edge of a ball is inside: ties count. So a set against itself
-    has precision, recall and coverage 1, and without ties the density (k + 1) / k: each point lies
-    in its own ball and, on average, in those of k others. All depend on k and on both numbers of
-    images. The features of both sets are held in memory; the distances are not.
+    and may be above. All depend on k and on both numbers of images. The features of both sets are
+    held in memory; the distances are not.
+
+    Ties count: a point on the edge of a ball is inside, up to rounding, and duplicates are
+    neighbours of each other at distance 0. So a set against itself has precision, recall and
+    coverage 1 and, where no two distances are equal, density (k + 1) / k: each ball holds its
+    centre and k others. The code of Naeem et al. leaves the edge out. Its density of a set against
+    itself is 1, but a ball around one of more than k duplicates holds nothing at all there.
 
     Args:
         real: tf.data.Dataset of image batches, or of `(images, ...)`; or a NumPy array or tensor
@@ -46,8 +52,7 @@ def precision_recall_density_coverage(real, generated, extractor, *, num_neighbo
         metrics for generative models", section 3.
     """
     checks.positive_integer("num_neighbours", num_neighbours)
-    real = all_features("real", real, extractor)
-    generated = all_features("generated", generated, extractor)
+    real, generated = two_sets(extractor, real=real, generated=generated)
     for role, features in (("real", real), ("generated", generated)):
         if len(features) <= num_neighbours:
             raise ValueError(
@@ -57,16 +62,17 @@ def precision_recall_density_coverage(real, generated, extractor, *, num_neighbo
     # A common shift keeps the distances and takes out what would cancel in |x|^2 - 2 x.y + |y|^2.
     center = real.mean(axis=0, dtype=np.float64)
     real, generated = real - center, generated - center
-    real_radii = _distances_to_others(real, num_neighbours)
-    generated_radii = _distances_to_others(generated, num_neighbours)
-    balls_around_generated = _count_balls(generated, real, real_radii)
-    balls_around_real = _count_balls(real, generated, generated_radii)
-    nearest_generated = _fit(generated, 1).kneighbors(real)[0][:, 0]
+    rounding = _ROUNDING * max(np.square(part).sum(axis=1).max() for part in (real, generated))
+    real_edges = _squares_to_others(real, num_neighbours) + rounding
+    generated_edges = _squares_to_others(generated, num_neighbours) + rounding
+    balls_around_generated = _count_balls(generated, real, real_edges)
+    balls_around_real = _count_balls(real, generated, generated_edges)
+    nearest_generated = _fit(generated, 1).kneighbors(real)[0][:, 0] ** 2
     values = dict(
         precision=(balls_around_generated > 0).mean(),
         recall=(balls_around_real > 0).mean(),
         density=balls_around_generated.mean() / num_neighbours,
-        coverage=(nearest_generated <= real_radii).mean(),
+        coverage=(nearest_generated <= real_edges).mean(),
     )
     protocol = (
         f"k={num_neighbours}, {real.shape[1]} features of {describe(extractor)}, {len(real)} real "
@@ -169,20 +175,20 @@ def _fit(features, num_neighbours):
     return NearestNeighbors(n_neighbors=num_neighbours).fit(features)
 
 
-def _distances_to_others(features, num_neighbours):
-    """The distance of each row to its k-th nearest other row; duplicates count as others."""
-    # The k-th neighbour lies on the edge: rounding must not put it outside.
-    return _fit(features, num_neighbours).kneighbors()[0][:, -1] * (1.0 + 1e-6)
+def _squares_to_others(features, num_neighbours):
+    """The squared distance of each row to its k-th nearest other; duplicates count as others."""
+    return _fit(features, num_neighbours).kneighbors()[0][:, -1] ** 2
 
 
-def _count_balls(points, centers, radii):
-    """In how many of the balls around `centers` each of `points` lies."""
+def _count_balls(points, centers, edges):
+    """In how many balls each of `points` lies: those around `centers`, of squared radii `edges`."""
     from sklearn.metrics import pairwise_distances_chunked
 
     blocks = pairwise_distances_chunked(
         points,
         centers,
-        reduce_func=lambda distances, start: (distances <= radii).sum(axis=1),
+        metric="sqeuclidean",
+        reduce_func=lambda squares, start: (squares <= edges).sum(axis=1),
         working_memory=_BLOCK_MEGABYTES,
     )
     return np.concatenate(list(blocks))

@@ -9,7 +9,7 @@ import tensorflow as tf
 from kgen import checks, layers, specs
 from kgen.training import data
 from kgen.training.divergence import DivergenceGuard
-from kgen.training.hooks import EpochsOfValues, Hooks
+from kgen.training.hooks import History, Hooks
 from kgen.training.saving import (
     SavedByArguments,
     argument_names,
@@ -74,13 +74,21 @@ class BaseModel(SavedByArguments, keras.Model):
         super().__setattr__(name, value)
 
     def __repr__(self):
-        names = [name for name in argument_names(type(self)) if hasattr(self, name)]
-        made = {name: getattr(self, name) for name in names}
-        heads = [f"{name}={part!r}" for name, part in made.items() if hasattr(part, "params_size")]
-        spec = getattr(self, "data_spec", None)
-        takes = "" if spec is None else f" of {specs.describe(spec)}"
-        parts = [f"{type(self).__name__} '{self.name}'{takes}", *heads]
-        return f"<{', '.join(parts)}, {self.count_params():,} weights>"
+        if not getattr(self, "built", False):
+            # A constructor is under way, such as one that fails.
+            return object.__repr__(self)
+        parts = {
+            name: getattr(self, name) for name in argument_names(type(self)) if hasattr(self, name)
+        }
+        words = [f"{name}={_head(part)}" for name, part in parts.items() if _head(part)]
+        spec = "" if self.data_spec is None else f" of {specs.describe(self.data_spec)}"
+        return ", ".join(
+            [
+                f"<{type(self).__name__} '{self.name}'{spec}",
+                *words,
+                f"{self.count_params():,} weights>",
+            ]
+        )
 
     @property
     def predict_spec(self):
@@ -327,16 +335,14 @@ class BaseModel(SavedByArguments, keras.Model):
             raise TypeError("fit adds callbacks of its own: give a list, not a CallbackList.")
         examples = data.examples(x, batch) if wants_examples else None
         hooks = Hooks(batch if wants_batch else None, examples)
-        recorder = EpochsOfValues()
-        callbacks = [hooks, DivergenceGuard(), *_as_list(callbacks), recorder]
+        # The history last, as Keras' own: other callbacks add to the logs.
+        callbacks = [hooks, DivergenceGuard(), *_as_list(callbacks), History()]
         if isinstance(x, (tf.data.Dataset, types.GeneratorType)):
             # Keras warns that it leaves their order alone, even where nobody asked.
             kwargs.setdefault("shuffle", False)
         y = data.with_stand_in(x, y, given)
         with data.looking_at_pixels(self):
-            history = super().fit(x, y, batch_size, epochs, callbacks=callbacks, **kwargs)
-        history.epochs_of = recorder.epochs
-        return history
+            return super().fit(x, y, batch_size, epochs, callbacks=callbacks, **kwargs)
 
     def evaluate(self, x=None, y=None, **kwargs):
         """Keras' `evaluate`: means of the terms, in nats per example where they are likelihoods."""
@@ -373,6 +379,15 @@ def _check_layers_are_built(model):
                 f"in the constructor: self.{layer.name}.build(input_shape), such as (None, 16); or "
                 "make it a keras.Sequential with a keras.Input."
             )
+
+
+def _head(part):
+    """The words for a head or a prior, None for what is neither."""
+    if not (hasattr(part, "params_size") or hasattr(part, "distribution")):
+        return None
+    if type(part).__repr__ is keras.layers.Layer.__repr__:
+        return type(part).__name__
+    return repr(part)
 
 
 def _as_list(value):

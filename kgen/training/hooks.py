@@ -41,20 +41,31 @@ class Hooks(keras.callbacks.Callback):
         self.model.after_training()
 
 
-class EpochsOfValues(keras.callbacks.Callback):
-    """Keeps the epochs, counted from 1, at which each value was logged: `History` does not.
+class History(keras.callbacks.History):
+    """Keras' `History`, which also knows at which epochs each value was logged.
 
-    It stands behind all other callbacks, which may log values of their own every few epochs.
+    Attributes:
+        epochs_of: dict of name -> the epochs of its values in `history`, counted from 1.
     """
 
-    def __init__(self):
-        super().__init__()
-        self.epochs = {}
+    def on_train_begin(self, logs=None):
+        """Forgets the training before this one."""
+        super().on_train_begin(logs)
+        self.epochs_of = {}
 
     def on_epoch_end(self, epoch, logs=None):
-        """Notes what this epoch logged."""
+        """Keeps what this epoch logged."""
+        super().on_epoch_end(epoch, logs)
         for name in logs or {}:
-            self.epochs.setdefault(name, []).append(epoch + 1)
+            self.epochs_of.setdefault(name, []).append(epoch + 1)
+
+
+def add_values(history, epoch, values):
+    """Add the values of an epoch, counted from 0, to a `History` of kgen or Keras."""
+    for name, value in values.items():
+        history.history.setdefault(name, []).append(value)
+        if isinstance(history, History):
+            history.epochs_of.setdefault(name, []).append(epoch + 1)
 
 
 class PlayersFollow(keras.callbacks.Callback):

@@ -188,7 +188,9 @@ def test_an_interrupted_run_leaves_nothing_to_evaluate():
     ("evaluate", "every"), [(None, 1), ({"a": dict(value=1.0)}, 1), (norm, 0), (norm, -1)]
 )
 def test_arguments_are_checked(evaluate, every):
-    with pytest.raises(ValueError, match="Expected e"):
+    with pytest.raises(
+        ValueError, match="Expected evaluate|every must be an integer of at least 1"
+    ):
         callbacks.EvaluationLogger(evaluate, every=every)
 
 
