@@ -59,7 +59,10 @@ def main(config):
     train = data.from_arrays(normal, batch_size=config.batch_size, shuffle=True, seed=config.seed)
     test, test_labels = experiment.arrays(config, config.test_split)
     is_anomaly = test_labels == config.held_out
-    pictures = {"extremes": lambda model: extremes(model, test)}
+    pictures = {
+        "samples": lambda model: plots.sample_grid(model, seed=config.seed),
+        "extremes": lambda model: extremes(model, test),
+    }
     seconds = {}
     with experiment.timer(seconds, "training"):
         experiment.train(model, train, config, pictures=pictures)

@@ -54,6 +54,7 @@ def main(config):
         model.compile(kgen.optimizers.Adam(experiment.cosine_decay(config, train)))
     images = next(iter(test))
     pictures = {
+        "samples": lambda model: plots.sample_grid(model, seed=config.seed),
         "traversal": lambda model: plots.latent_traversal(model, image=images[0]),
         "reconstructions": lambda model: plots.reconstruction_grid(model, images[:16]),
     }

@@ -356,4 +356,30 @@ ROWS = [
         "emoji, colour, 32 x 32",
         _COLOUR_FID,
     ),
+    Row(
+        "moco_cifar10_jpeg",
+        "moco",
+        f"{_CIFAR} --epochs=20 --supervised_steps=0",
+        "He et al. 2020",
+        "CIFAR-10, JPEG copy",
+        _probes(),
+    ),
+    Row(
+        "conditional_gan_emoji",
+        "conditional_gan",
+        "--dataset=emoji --width=32 --epochs=90",
+        "Mirza & Osindero 2014, Miyato & Koyama 2018",
+        "emoji, colour, 32 x 32, given the category",
+        _COLOUR_FID,
+    ),
+    Row(
+        "anomaly_detection_digits",
+        "anomaly_detection",
+        "",
+        "An & Cho 2015",
+        "digits, the class 8 held out",
+        "ROC AUC **{roc_auc:.3f}**, average precision {average_precision:.3f}; by the distance of "
+        "pixels to the nearest training image {pixel_neighbour_roc_auc:.3f} and "
+        "{pixel_neighbour_average_precision:.3f}",
+    ),
 ]

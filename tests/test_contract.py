@@ -1,4 +1,4 @@
-"""What every model promises, run over `cases.py`: one trained model per case serves all of it.
+"""What every model promises, run over `cases`: one trained model per case serves all of it.
 
 The base's promises are here: training moves what it shall, files and replicas keep everything.
 Those of the verbs are in `verbs/`, chosen by what the model's class says that it promises.

@@ -26,7 +26,6 @@ RECIPES = sorted({path.stem for path in (ROOT / "recipes").glob("*.py")} - {"tab
 
 # After the training these do what the recipe at the right does, of which the whole `main` is run.
 LIKE = {
-    "beta_vae": "vae",
     "byol": "simclr",
     "conditional_gan": "gan",
     "cpc": "simclr",

@@ -62,6 +62,7 @@ class BaseModel(SavedByArguments, keras.Model):
             )
         self._steps_are_due = False
         self._last_data = lambda: None
+        self._looks_at_pixels = False
         self._trackers = {}
         # The networks hold all variables and arrive built: Keras need not call the model for them,
         # and a subclass can go on adding its own.
@@ -354,7 +355,8 @@ class BaseModel(SavedByArguments, keras.Model):
             # Keras warns that it leaves their order alone, even where nobody asked.
             kwargs.setdefault("shuffle", False)
         y = data.with_stand_in(x, y, given)
-        return super().fit(x, y, batch_size, epochs, callbacks=callbacks, **kwargs)
+        with data.looking_at_pixels(self):
+            return super().fit(x, y, batch_size, epochs, callbacks=callbacks, **kwargs)
 
     def evaluate(self, x=None, y=None, **kwargs):
         """Keras' `evaluate`: means of the terms, in nats per example where they are likelihoods."""
@@ -365,7 +367,8 @@ class BaseModel(SavedByArguments, keras.Model):
             if kwargs.get("sample_weight") is not None:
                 kwargs["sample_weight"] = data.as_array(kwargs["sample_weight"])
                 y = data.with_stand_in(x, y, kwargs["sample_weight"])
-        return super().evaluate(x, y, **kwargs)
+        with data.looking_at_pixels(self):
+            return super().evaluate(x, y, **kwargs)
 
     def predict(self, x, batch_size=None, **kwargs):
         """Keras' `predict`: the model's `call` on x."""

@@ -1,5 +1,6 @@
 """What `fit`, `evaluate` and `predict` are given: one walk over the model's `data_spec`."""
 
+import contextlib
 import numbers
 import types
 import warnings
@@ -9,6 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from kgen import checks, specs
+
+_OTHER_PIXELS = (
+    "Expected pixels in [0, 1] in every batch, but a batch after the first has others. Divide all "
+    "by 255."
+)
 
 
 def check(model, x, y=None, *, batch_size=None, is_batch=False, training=True):
@@ -152,7 +158,8 @@ def unpack(batch, model=None):
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
     shape = tf.TensorShape(getattr(y, "shape", None))
     is_stand_in = shape.rank == 2 and shape[1] == 0
-    if model is not None and model.data_spec is not None:
+    # Steps by hand may be of other numbers.
+    if model is not None and model._looks_at_pixels and model.data_spec is not None:
         x_spec, _ = specs.x_and_y(model.data_spec)
         if isinstance(x_spec, (specs.Images, specs.Clips)):
             x = _in_unit_interval(x)
@@ -164,9 +171,22 @@ def _in_unit_interval(x):
     least, largest = tf.reduce_min(x), tf.reduce_max(x)
     # NaN passes: it is a missing pixel, or the loss says so.
     is_other = (least < -1e-3) | (largest > 1.0 + 1e-3)
-    message = "Expected pixels in [0, 1] in every batch: one after the first has others."
-    with tf.control_dependencies([tf.debugging.Assert(~is_other, [message, least, largest])]):
+    with tf.control_dependencies([tf.debugging.Assert(~is_other, [_OTHER_PIXELS])]):
         return tf.identity(x)
+
+
+@contextlib.contextmanager
+def looking_at_pixels(model):
+    """While `fit` and `evaluate` run: a batch of other pixels is a ValueError."""
+    model._looks_at_pixels = True
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if _OTHER_PIXELS in str(error):
+            raise ValueError(f"x: {_OTHER_PIXELS}") from None
+        raise
+    finally:
+        model._looks_at_pixels = False
 
 
 def with_stand_in(x, y, sample_weight):

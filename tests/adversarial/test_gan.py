@@ -368,6 +368,7 @@ def test_points_of_any_range():
     model.fit(100 * points(), verbose=0)
 
 
+@keras.saving.register_keras_serializable(package="kgen_tests")
 def no_number(discriminator, real, fake, *, seed):
     return tf.fill(tf.shape(real)[:1], np.nan)
 

@@ -245,7 +245,7 @@ def test_bad_inversions(arguments, message):
 
 
 def test_endpoints():
-    names = ["sample", "sample_png", "decode", "interpolate", "discriminate"]
+    names = ["sample", "sample_png", "decode", "interpolate", "score", "discriminate"]
     assert list(kgen.GAN(*dense_players(SHAPE)).endpoints()) == names
     names.remove("sample_png")
     assert list(kgen.GAN(*dense_players()).endpoints()) == names
