@@ -11,10 +11,10 @@ One walk over this structure serves the check of what `fit` is given, `kgen.data
 warm-up requests and the model card of an export, and the examples of the tests.
 """
 
-from kgen.specs.kinds import Attributes as Attributes
+from kgen.specs.conditions import Attributes as Attributes
+from kgen.specs.conditions import Labels as Labels
 from kgen.specs.kinds import Clips as Clips
 from kgen.specs.kinds import Images as Images
-from kgen.specs.kinds import Labels as Labels
 from kgen.specs.kinds import Points as Points
 from kgen.specs.kinds import Rows as Rows
 from kgen.specs.kinds import Signals as Signals

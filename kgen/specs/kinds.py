@@ -97,7 +97,7 @@ class Clips(Spec):
         return Quantity(meaning, **SHARE, num_levels=self.num_levels)
 
 
-class _Numbers(Spec):
+class Numbers(Spec):
     """Float32 numbers, of any finite range unless `unit_interval` or `num_levels` says another."""
 
     unit_interval, num_levels = False, None
@@ -145,7 +145,7 @@ def _on_levels(spec, count, seed):
 
 @register
 @dataclasses.dataclass(frozen=True)
-class Points(_Numbers):
+class Points(Numbers):
     """Float32 vectors of any finite range: toys, tables, spectra.
 
     Args:
@@ -232,7 +232,7 @@ class Rows(Spec):
 
 @register
 @dataclasses.dataclass(frozen=True)
-class Signals(_Numbers):
+class Signals(Numbers):
     """Float32 sequences of any finite range.
 
     Args:
@@ -336,67 +336,3 @@ class Tokens(Spec):
         """Indices of the vocabulary."""
         last = self.vocabulary_size - 1
         return Quantity("an entry of the vocabulary", minimum=0, maximum=last)
-
-
-@register
-@dataclasses.dataclass(frozen=True)
-class Labels(Spec):
-    """One integer class per example.
-
-    Args:
-        num_classes: int >= 2; labels are 0 .. num_classes - 1.
-        meaning: what the integer says, such as "class" or "number of the image".
-        unknown: whether -1 is allowed, for an example whose class is not known.
-    """
-
-    num_classes: int
-    meaning: str = "class"
-    unknown: bool = False
-    noun = "labels"
-    dtype = "int32"
-    shape = ()
-
-    def __post_init__(self):
-        checks.integer_at_least("num_classes", self.num_classes, 2)
-
-    def _check(self, batch):
-        checks.labels(batch, self.num_classes, unknown=self.unknown)
-
-    def example(self, count, seed=0):
-        """All classes in turn, every third one unknown where that may be."""
-        labels = (np.arange(count) + seed) % self.num_classes
-        is_unknown = self.unknown & (np.arange(count) % 3 == 2)
-        return np.where(is_unknown, -1, labels).astype("int32")
-
-    def quantity(self):
-        """A class."""
-        least = -1 if self.unknown else 0
-        return Quantity(f"the {self.meaning}", minimum=least, maximum=self.num_classes - 1)
-
-    def __str__(self):
-        return f"labels 0 .. {self.num_classes - 1}" + (" or -1" if self.unknown else "")
-
-
-@register
-@dataclasses.dataclass(frozen=True)
-class Attributes(_Numbers):
-    """Float32 conditions of any finite range: continuous ones, or several binary ones.
-
-    Args:
-        dim: int >= 1.
-    """
-
-    dim: int
-    noun = "attributes"
-
-    def __post_init__(self):
-        checks.positive_integer("dim", self.dim)
-
-    @property
-    def shape(self):
-        """`(dim,)`."""
-        return (self.dim,)
-
-    def quantity(self):
-        """Numbers on the data's own scale."""
-        return Quantity("attributes, on the scale of the training data")

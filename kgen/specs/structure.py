@@ -1,6 +1,7 @@
 """Structures of specs: nested tuples and dicts, in Keras' `(x, y)` form."""
 
-from kgen.specs.kinds import Attributes, Clips, Images, Labels, Points, Signals
+from kgen.specs.conditions import Attributes, Labels
+from kgen.specs.kinds import Clips, Images, Points, Signals
 
 
 def of_shape(shape, *, unit_interval=False, num_levels=None):

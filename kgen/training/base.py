@@ -12,10 +12,7 @@ from kgen.training.divergence import DivergenceGuard
 from kgen.training.hooks import History, Hooks
 from kgen.training.saving import (
     SavedByArguments,
-    argument_names,
     check_arguments_are_kept,
-    check_can_be_saved,
-    check_may_change,
 )
 
 
@@ -67,28 +64,6 @@ class BaseModel(SavedByArguments, keras.Model):
         # The networks hold all variables and arrive built: Keras need not call the model for them,
         # and a subclass can go on adding its own.
         self.built = True
-
-    def __setattr__(self, name, value):
-        check_may_change(self, name, value)
-        check_can_be_saved(self, name, value)
-        super().__setattr__(name, value)
-
-    def __repr__(self):
-        if not getattr(self, "built", False):
-            # A constructor is under way, such as one that fails.
-            return object.__repr__(self)
-        parts = {
-            name: getattr(self, name) for name in argument_names(type(self)) if hasattr(self, name)
-        }
-        words = [f"{name}={_head(part)}" for name, part in parts.items() if _head(part)]
-        spec = "" if self.data_spec is None else f" of {specs.describe(self.data_spec)}"
-        return ", ".join(
-            [
-                f"<{type(self).__name__} '{self.name}'{spec}",
-                *words,
-                f"{self.count_params():,} weights>",
-            ]
-        )
 
     @property
     def predict_spec(self):
@@ -393,15 +368,6 @@ def _check_layers_are_built(model):
                 f"in the constructor: self.{layer.name}.build(input_shape), such as (None, 16); or "
                 "make it a keras.Sequential with a keras.Input."
             )
-
-
-def _head(part):
-    """The words for a head or a prior, None for what is neither."""
-    if not (hasattr(part, "params_size") or hasattr(part, "distribution")):
-        return None
-    if type(part).__repr__ is keras.layers.Layer.__repr__:
-        return type(part).__name__
-    return repr(part)
 
 
 def _as_list(value):

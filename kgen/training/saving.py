@@ -6,6 +6,7 @@ import warnings
 
 import keras
 
+from kgen import specs
 from kgen.training.hyperparameters import Hyperparameter
 
 _PLAIN = (int, float, str, tuple)
@@ -17,6 +18,28 @@ class SavedByArguments:
     A model keeps each argument as the attribute of the same name; `steps` and what else a file may
     lack is in `_named_variables`.
     """
+
+    def __setattr__(self, name, value):
+        check_may_change(self, name, value)
+        check_can_be_saved(self, name, value)
+        super().__setattr__(name, value)
+
+    def __repr__(self):
+        if not getattr(self, "built", False):
+            # A constructor is under way, such as one that fails.
+            return object.__repr__(self)
+        parts = {
+            name: getattr(self, name) for name in argument_names(type(self)) if hasattr(self, name)
+        }
+        words = [f"{name}={_head(part)}" for name, part in parts.items() if _head(part)]
+        spec = "" if self.data_spec is None else f" of {specs.describe(self.data_spec)}"
+        return ", ".join(
+            [
+                f"<{type(self).__name__} '{self.name}'{spec}",
+                *words,
+                f"{self.count_params():,} weights>",
+            ]
+        )
 
     def save(self, filepath, *arguments, **kwargs):
         """Keras' `save` to a `.keras` file.
@@ -191,3 +214,12 @@ def check_may_change(model, name, value):
         f"new = {type(model).__name__}.from_config({{**model.get_config(), {name!r}: ...}}); "
         "new.set_weights(model.get_weights())."
     )
+
+
+def _head(part):
+    """The words for a head or a prior, None for what is neither."""
+    if not (hasattr(part, "params_size") or hasattr(part, "distribution")):
+        return None
+    if type(part).__repr__ is keras.layers.Layer.__repr__:
+        return type(part).__name__
+    return repr(part)
