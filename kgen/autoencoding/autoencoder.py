@@ -118,11 +118,13 @@ class Autoencoder(Reconstruction, Interpolation, Scoring, ObjectiveModel):
 
         Args:
             dim: int >= 1.
-            likelihood: head of vectors; `kgen.heads.Normal()` by default.
+            likelihood: head of vectors; `kgen.heads.Normal(scale=1.0)` by default, the squared
+                error in standard deviations. A learned scale would have codes that hold few columns
+                exactly, for a density without bound, and no others.
             latent_dim, encoder, decoder: as for `for_images`.
             **kwargs: the class's other arguments.
         """
-        likelihood = heads.on_any_scale(likelihood, dim)
+        likelihood = heads.on_any_scale(likelihood or heads.Normal(scale=1.0), dim)
         latent_dim = checks.positive_integer("latent_dim", latent_dim)
         networks = (
             standardized(encoder, dim, latent_dim, front=likelihood.input_layers()),

@@ -65,7 +65,7 @@ class GatedPixelCNN(ConvolutionalPixels, ObjectiveModel):
         code_shape,
         num_codes,
         *,
-        embedding_dim=32,
+        embedding_dim=16,
         condition=None,
         network=gated_pixelcnn,
         **kwargs,

@@ -14,6 +14,10 @@ from kgen.evaluation.probes import checked_data
 _SMALL_SPREAD = 0.1
 
 
+# The share of their first values that moving averages may still hold.
+_SETTLED = 0.05
+
+
 class OnlineProbe(EvaluationLogger):
     """Measures embeddings after every n-th epoch, and warns when they collapse.
 
@@ -34,7 +38,8 @@ class OnlineProbe(EvaluationLogger):
     When a rank is below `min_rank`, a `RuntimeWarning` says so, once until it has recovered.
     Measured is the model in inference: before the moving averages of batch normalization have
     reached the data (some hundred steps at Keras' momentum of 0.99, some tens at 0.9), ranks are
-    too low. The time of a measurement is that of embedding all images; a few thousand are enough.
+    too low, and nothing is warned of. The time of a measurement is that of embedding all images; a
+    few thousand are enough.
 
     With several workers all of them measure, so that they see the same logs; only the first one
     writes and warns.
@@ -46,9 +51,10 @@ class OnlineProbe(EvaluationLogger):
         every: Number of epochs from one measurement to the next.
         num_neighbours: Integer >= 1, as in `knn_probe`.
         temperature: Float > 0, as in `knn_probe`.
-        min_rank: Float >= 0; an effective rank below it, and below half the size of the vectors,
-            counts as a collapse; 0 never warns. A representation that tells apart C clusters and
-            nothing else has a rank of about C; untrained and trained networks usually have tens.
+        min_rank: Float >= 0; an effective rank below it, below half the size of the vectors and
+            below half the number of test images counts as a collapse; 0 never warns. A
+            representation that tells apart C clusters and nothing else has a rank of about C;
+            untrained and trained networks usually have tens.
         log_dir: Folder of TensorBoard's events, or None for none, as in `EvaluationLogger`.
 
     Raises:
@@ -134,7 +140,7 @@ class OnlineProbe(EvaluationLogger):
     def _look_for_collapse(self, name, rank, shape):
         # The rank of few images is low without any collapse.
         limit = min(self.min_rank, shape[0] / 2, shape[1] / 2)
-        if rank["value"] >= limit:
+        if rank["value"] >= limit or not _is_settled(self.model):
             self._collapsed.discard(name)
             return
         if name in self._collapsed or not is_chief(self.model):
@@ -172,3 +178,14 @@ def _labels(role, data):
             f"received shape {labels.shape} and dtype {labels.dtype}."
         )
     return np.asarray(data[1]) if isinstance(data, tuple) else None
+
+
+def _is_settled(model):
+    """Whether the moving averages of batch normalization have reached the data."""
+    waiting, momenta, steps = [model], [], int(getattr(model, "steps", 0))
+    while waiting:
+        layer = waiting.pop()
+        waiting += getattr(layer, "layers", ())
+        if getattr(layer, "moving_mean", None) is not None:
+            momenta.append(float(layer.momentum))
+    return all(momentum**steps < _SETTLED for momentum in momenta)

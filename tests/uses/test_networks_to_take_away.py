@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+import warnings
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from cases import AVERAGES, CASES, DENSE_PLAYERS, SHAPE, examples
 
 import kgen
@@ -14,6 +16,8 @@ from kgen.seeds import seed_rows
 from kgen.verbs.conditioning import inputs
 
 GANS = [case for case in CASES if set(AVERAGES) & set(case.follows) or case.name == "gan_consensus"]
+
+TO_TFLITE = ("vae", "conditional_gan")
 
 
 @pytest.mark.parametrize("case", GANS, ids=lambda case: case.name)
@@ -55,3 +59,31 @@ def test_a_generator_is_read_without_kgen(tmp_path):
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=120)
     np.testing.assert_allclose(np.load(tmp_path / "image.npy"), model.decode(latents), atol=1e-6)
+
+
+def in_tflite(network, *batch):
+    """What a network gives as a TFLite model of built-in operations."""
+    content = tf.lite.TFLiteConverter.from_keras_model(network).convert()
+    with warnings.catch_warnings():
+        # TensorFlow says that the interpreter moves to a package of its own.
+        warnings.simplefilter("ignore")
+        run = tf.lite.Interpreter(model_content=content).get_signature_runner()
+    names = [tensor.name for tensor in network.inputs]
+    (outputs,) = run(**dict(zip(names, batch, strict=True))).values()
+    return outputs
+
+
+@pytest.mark.skipif(not hasattr(tf, "lite"), reason="this TensorFlow has no tf.lite")
+def test_networks_convert_to_tflite():
+    """As `docs/serving.md` says: an encoder, a generator of labels, and a decoder."""
+    images = np.random.RandomState(0).uniform(size=(2, *SHAPE)).astype("float32")
+    models = {case.name: case.build() for case in CASES if case.name in TO_TFLITE}
+    vae, gan = models["vae"], models["conditional_gan"]
+    latents = np.float32(vae.encode(images))
+    np.testing.assert_allclose(in_tflite(vae.encoder, images)[:, :2], latents, atol=1e-5)
+    params = vae.decoder(latents)
+    np.testing.assert_allclose(in_tflite(vae.decoder, latents), params, atol=1e-5)
+    drawn = gan.sample(2, seed=3, condition=[2, 0])
+    latents = gan.sample_latents(seed_rows(3, 2)).numpy()
+    generator, labels = gan.averaged_generator(), np.array([2, 0], "int32")
+    np.testing.assert_allclose(in_tflite(generator, latents, labels), drawn, atol=1e-5)

@@ -114,6 +114,19 @@ def test_stages_leave_one_another_alone():
     assert model.fit_prior(x, verbose=0).history["loss"][0] > 100
 
 
+def test_the_codes_of_a_vector_are_one_row():
+    points = np.random.RandomState(0).normal(size=(40, 6)).astype("float32")
+    model = kgen.VQVAE.for_vectors(6, num_codes=4)
+    model.compile()
+    model.fit(points, verbose=0)
+    model.fit_prior(points, prior=PRIOR, verbose=0)
+    assert model.prior.image_shape == (1, *model.code_shape, 1)
+    drawn = model.sample(3, seed=0)
+    codes = np.round(model.prior.sample(3, seed=0)[:, 0, :, 0] * 3).astype(int)
+    np.testing.assert_array_equal(drawn, model.decode(codes))
+    assert drawn.shape == (3, 6)
+
+
 class Interruption(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 2:

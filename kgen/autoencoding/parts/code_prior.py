@@ -16,9 +16,9 @@ class CodePrior(Sampling):
         maximize over the prior's weights   mean_x log p(k(x)),     k(x) = encode(x)
         sample:                             k ~ p(k),   x = decode(k)
 
-    A code map is to the prior an image `(rows, columns, 1)` on the levels k / (num_codes - 1). The
-    prior is a kgen model of its own, with its own `compile`, optimizer, `steps` and seed; the
-    `fit` of this model leaves it as it is. Files hold both.
+    A code map is to the prior an image `(rows, columns, 1)` on the levels k / (num_codes - 1); the
+    codes of a vector are one row. The prior is a kgen model of its own, with its own `compile`,
+    optimizer, `steps` and seed; the `fit` of this model leaves it as it is. Files hold both.
 
     Such a model has a `quantizer` and `code_shape`, and defines `encode` and `decode`.
     """
@@ -31,19 +31,20 @@ class CodePrior(Sampling):
             self.prior = None
             return
         num_codes = self.quantizer.num_codes
+        map_shape = self._map_shape()
         # Models, heads and classes have one, functions that make a model have none.
         if callable(prior) and not hasattr(prior, "get_config"):
             with self.distribute_strategy.scope():
-                prior = prior(self.code_shape, num_codes)
-        wanted = f"such as kgen.GatedPixelCNN.for_codes({self.code_shape}, {num_codes})"
+                prior = prior(map_shape, num_codes)
+        wanted = f"such as kgen.GatedPixelCNN.for_codes({map_shape}, {num_codes})"
         if not isinstance(prior, Sampling) or not isinstance(prior, keras.Model):
             name = prior.__name__ if isinstance(prior, type) else type(prior).__name__
             raise ValueError(f"prior must be a model of code maps, {wanted}; received {name}.")
         spec = specs.x_and_y(prior.data_spec)[0]
-        if spec != specs.Images((*self.code_shape, 1), num_codes):
+        if spec != specs.Images((*map_shape, 1), num_codes):
             levels = getattr(spec, "num_levels", None)
             raise ValueError(
-                f"prior must be a model of maps {(*self.code_shape, 1)} on {num_codes} levels, "
+                f"prior must be a model of maps {(*map_shape, 1)} on {num_codes} levels, "
                 f"{wanted}; received one of {spec}" + (f" on {levels}." if levels else ".")
             )
         if not isinstance(getattr(prior, "likelihood", heads.Categorical(2)), heads.Categorical):
@@ -164,11 +165,22 @@ class CodePrior(Sampling):
 
     def _maps(self, codes):
         """Codes as images on levels: float32 `(batch, rows, columns, 1)`."""
-        return tf.cast(codes, tf.float32)[..., None] / (self.quantizer.num_codes - 1)
+        codes = tf.reshape(codes, (-1, *self._map_shape(), 1))
+        return tf.cast(codes, tf.float32) / (self.quantizer.num_codes - 1)
 
     def _codes(self, maps):
         """The inverse of `_maps`."""
-        return tf.cast(tf.round(maps[..., 0] * (self.quantizer.num_codes - 1)), tf.int32)
+        codes = tf.cast(tf.round(maps * (self.quantizer.num_codes - 1)), tf.int32)
+        return tf.reshape(codes, (-1, *self.code_shape))
+
+    def _map_shape(self):
+        """`(rows, columns)` of a code map."""
+        if len(self.code_shape) > 2:
+            raise ValueError(
+                f"A prior learns codes of shape (rows, columns) or (count,); those of this "
+                f"{type(self).__name__} have shape {self.code_shape}."
+            )
+        return (1,) * (2 - len(self.code_shape)) + self.code_shape
 
     # Sampling.
 
