@@ -22,7 +22,9 @@ class Config(experiment.Flags):
     """The flags beside those of every recipe, and defaults of these."""
 
     dataset: str = option("digits", "any TFDS data set of labelled images; digits needs no network")
-    held_out: int = option(8, "the class that training never sees, and the test finds")
+    held_out: int = option(
+        -1, "the class that training never sees, and the test finds; -1: the last"
+    )
     latent_dim: int = option(16, "size of the latent vector")
     epochs: int = 100
     learning_rate: float = option(1e-3, "Adam's")
@@ -35,17 +37,23 @@ TINY = Config(latent_dim=2, epochs=1, batch_size=500)
 def build(config):
     """The model of a configuration, not yet compiled."""
     info = experiment.info(config)
-    if info.num_classes is None or not 0 <= config.held_out < info.num_classes:
-        raise ValueError(
-            f"--held_out={config.held_out}: {config.dataset} has the classes 0 .. "
-            f"{(info.num_classes or 0) - 1}."
-        )
+    held_out_class(config)
     return kgen.VAE.for_images(
         info.image_shape,
         latent_dim=config.latent_dim,
         likelihood=heads.DiscretizedLogistic(info.num_levels),
         seed=config.seed,
     )
+
+
+def held_out_class(config):
+    """The number of the class that is held out."""
+    num_classes = experiment.info(config).num_classes or 0
+    if not -1 <= config.held_out < num_classes or num_classes < 2:
+        raise ValueError(
+            f"--held_out={config.held_out}: {config.dataset} has {num_classes} classes, from 0."
+        )
+    return config.held_out % num_classes
 
 
 def main(config):
@@ -55,10 +63,11 @@ def main(config):
         model = build(config)
         model.compile(kgen.optimizers.Adam(config.learning_rate))
     images, labels = experiment.arrays(config, config.train_split)
-    normal = images[labels != config.held_out]
+    held_out = held_out_class(config)
+    normal = images[labels != held_out]
     train = data.from_arrays(normal, batch_size=config.batch_size, shuffle=True, seed=config.seed)
     test, test_labels = experiment.arrays(config, config.test_split)
-    is_anomaly = test_labels == config.held_out
+    is_anomaly = test_labels == held_out
     pictures = {
         "samples": lambda model: plots.sample_grid(model, seed=config.seed),
         "extremes": lambda model: extremes(model, test),
@@ -72,7 +81,7 @@ def main(config):
     metrics = {**found, **{f"pixel_neighbour_{name}": value for name, value in nearest.items()}}
     protocol = (
         f"{experiment.data_name(config)}, {is_anomaly.sum()} of {len(test)} test images are of "
-        f"class {config.held_out}, which training never saw"
+        f"class {held_out}, which training never saw"
     )
     experiment.publish(
         model, "anomaly_detection", config, metrics, pictures, seconds, protocol=protocol

@@ -385,7 +385,7 @@ ROWS = [
     Row(
         "anomaly_detection_digits",
         "anomaly_detection",
-        "",
+        "--held_out=8",
         "An & Cho 2015",
         "digits, the class 8 held out",
         "ROC AUC **{roc_auc:.3f}**, average precision {average_precision:.3f}; by the distance of "

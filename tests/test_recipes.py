@@ -220,10 +220,10 @@ def test_augmentation_compares_what_it_says():
     images[:, 0, 0, 0] = labels
 
     class Model:
-        def sample(self, num_samples, labels, seed):
-            assert num_samples == len(labels)
+        def sample(self, num_samples, condition, seed):
+            assert num_samples == len(condition)
             wrong = np.zeros((num_samples, 2, 2, 1), "float32")
-            wrong[:, 0, 0, 0] = 1 - labels
+            wrong[:, 0, 0, 0] = 1 - condition
             return tf.constant(wrong)
 
     metrics = module.accuracies(Model(), (images, labels), (images, labels), module.TINY)
