@@ -23,7 +23,7 @@ class Config(experiment.Flags):
     dataset: str = option(
         "shapes", "a data set with the feature `factors`; shapes needs no network"
     )
-    beta: float = option(4.0, "weight of the KL; 1 is the VAE")
+    beta: float = option(20.0, "weight of the KL; 1 is the VAE")
     latent_dim: int = option(10, "size of the latent vector")
     epochs: int = 30
     learning_rate: float = option(1e-3, "Adam's at the start; it falls to 0 along a cosine")

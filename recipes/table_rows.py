@@ -392,4 +392,16 @@ ROWS = [
         "pixels to the nearest training image {pixel_neighbour_roc_auc:.3f} and "
         "{pixel_neighbour_average_precision:.3f}",
     ),
+    *(
+        Row(
+            f"beta_vae_{beta}_shapes",
+            "beta_vae",
+            f"--beta={beta} --epochs=12",
+            "Higgins et al. 2017",
+            "shapes, colour, 32 x 32",
+            "MIG **{mutual_information_gap:.3f}**, DCI {disentanglement:.3f}, {completeness:.3f}, "
+            "{informativeness:.3f}; {active_units:.0f} of 10 latents active, KL {test_kl:.1f} nats",
+        )
+        for beta in (1, 4, 20)
+    ),
 ]
